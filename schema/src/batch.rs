@@ -1,0 +1,209 @@
+//! Records as Arrow batches, and back: the form in which stores take and give them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, BooleanBuilder, Int8Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{Int8Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+
+use crate::columns::record_schema;
+use crate::id::RecordId;
+use crate::record::{Record, Report};
+use crate::time::{TimestampUs, US_PER_S};
+
+/// Collects records into one Arrow batch with the columns of [`crate::columns::COLUMNS`].
+#[derive(Default)]
+pub struct BatchBuilder {
+    id: Int64Builder,
+    ts_reception: TimestampMicrosecondBuilder,
+    ts_capture: TimestampMicrosecondBuilder,
+    classification: StringViewBuilder,
+    severity: Int8Builder,
+    machine_id: StringViewBuilder,
+    system_name: StringViewBuilder,
+    build: StringViewBuilder,
+    kernel_version: StringViewBuilder,
+    arch: StringViewBuilder,
+    host_type: StringViewBuilder,
+    board_name: StringViewBuilder,
+    cpu_model: StringViewBuilder,
+    bios_version: StringViewBuilder,
+    event_id: StringViewBuilder,
+    external: BooleanBuilder,
+    record_format_version: Int8Builder,
+    payload_format_version: Int32Builder,
+    payload: StringViewBuilder,
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one row.
+    pub fn append(&mut self, record: &Record) {
+        let report = &record.report;
+        self.id.append_value(record.id.0);
+        self.ts_reception.append_value(record.ts_reception.0);
+        self.ts_capture.append_value(report.ts_capture_s * US_PER_S);
+        self.classification.append_value(&report.classification);
+        self.severity.append_value(report.severity);
+        self.machine_id.append_value(&report.machine_id);
+        self.system_name.append_value(&report.system_name);
+        self.build.append_value(&report.build);
+        self.kernel_version.append_value(&report.kernel_version);
+        self.arch.append_value(&report.arch);
+        self.host_type.append_value(&report.host_type);
+        self.board_name.append_value(&report.board_name);
+        self.cpu_model.append_value(&report.cpu_model);
+        self.bios_version.append_value(&report.bios_version);
+        self.event_id.append_value(&report.event_id);
+        self.external.append_value(report.external);
+        self.record_format_version.append_value(report.record_format_version);
+        self.payload_format_version.append_value(report.payload_format_version);
+        self.payload.append_value(&report.payload);
+    }
+
+    /// The batch of everything appended since the last `finish`.
+    ///
+    /// # Errors
+    /// Never for records of this program: only when the columns disagree with the schema.
+    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.id.finish()),
+            Arc::new(self.ts_reception.finish()),
+            Arc::new(self.ts_capture.finish()),
+            Arc::new(self.classification.finish()),
+            Arc::new(self.severity.finish()),
+            Arc::new(self.machine_id.finish()),
+            Arc::new(self.system_name.finish()),
+            Arc::new(self.build.finish()),
+            Arc::new(self.kernel_version.finish()),
+            Arc::new(self.arch.finish()),
+            Arc::new(self.host_type.finish()),
+            Arc::new(self.board_name.finish()),
+            Arc::new(self.cpu_model.finish()),
+            Arc::new(self.bios_version.finish()),
+            Arc::new(self.event_id.finish()),
+            Arc::new(self.external.finish()),
+            Arc::new(self.record_format_version.finish()),
+            Arc::new(self.payload_format_version.finish()),
+            Arc::new(self.payload.finish()),
+        ];
+        RecordBatch::try_new(record_schema(), columns)
+    }
+}
+
+/// One batch of all `records`.
+///
+/// # Errors
+/// As [`BatchBuilder::finish`].
+pub fn to_batch<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<RecordBatch, ArrowError> {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        builder.append(record);
+    }
+    builder.finish()
+}
+
+/// The records of a batch that has the schema of [`record_schema`].
+///
+/// # Errors
+/// When a column is missing or of another type.
+pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Record>, ArrowError> {
+    let rows = Rows { batch };
+    (0..batch.num_rows()).map(|row| rows.record(row)).collect()
+}
+
+struct Rows<'a> {
+    batch: &'a RecordBatch,
+}
+
+impl Rows<'_> {
+    fn column(&self, name: &str) -> Result<&ArrayRef, ArrowError> {
+        self.batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("no column {name}")))
+    }
+
+    fn text(&self, name: &str, row: usize) -> Result<String, ArrowError> {
+        let column = self.column(name)?.as_string_view_opt().ok_or_else(|| wrong_type(name))?;
+        Ok(column.value(row).to_owned())
+    }
+
+    fn instant(&self, name: &str, row: usize) -> Result<i64, ArrowError> {
+        let column =
+            self.column(name)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| wrong_type(name))?;
+        Ok(column.value(row))
+    }
+
+    fn int8(&self, name: &str, row: usize) -> Result<i8, ArrowError> {
+        let column = self.column(name)?.as_primitive_opt::<Int8Type>().ok_or_else(|| wrong_type(name))?;
+        Ok(column.value(row))
+    }
+
+    fn record(&self, row: usize) -> Result<Record, ArrowError> {
+        let id = self.column("id")?.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type("id"))?;
+        let external = self.column("external")?.as_boolean_opt().ok_or_else(|| wrong_type("external"))?;
+        let payload_format = self
+            .column("payload_format_version")?
+            .as_primitive_opt::<Int32Type>()
+            .ok_or_else(|| wrong_type("payload_format_version"))?;
+        Ok(Record {
+            id: RecordId(id.value(row)),
+            ts_reception: TimestampUs(self.instant("ts_reception", row)?),
+            report: Report {
+                record_format_version: self.int8("record_format_version", row)?,
+                classification: self.text("classification", row)?,
+                severity: self.int8("severity", row)?,
+                machine_id: self.text("machine_id", row)?,
+                ts_capture_s: TimestampUs(self.instant("ts_capture", row)?).as_s(),
+                arch: self.text("arch", row)?,
+                host_type: self.text("host_type", row)?,
+                build: self.text("build", row)?,
+                kernel_version: self.text("kernel_version", row)?,
+                payload_format_version: payload_format.value(row),
+                system_name: self.text("system_name", row)?,
+                board_name: self.text("board_name", row)?,
+                cpu_model: self.text("cpu_model", row)?,
+                bios_version: self.text("bios_version", row)?,
+                event_id: self.text("event_id", row)?,
+                external: external.value(row),
+                payload: self.text("payload", row)?,
+            },
+        })
+    }
+}
+
+fn wrong_type(name: &str) -> ArrowError {
+    ArrowError::SchemaError(format!("column {name} has another type than the schema says"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_the_way_into_a_batch_and_back() {
+        let record = Record {
+            id: RecordId(42),
+            ts_reception: TimestampUs(1_795_342_080_123_000),
+            report: Report {
+                record_format_version: 4,
+                classification: "org.clearlinux/hello/world".into(),
+                severity: 1,
+                ts_capture_s: 10_413_791_999,
+                payload_format_version: i32::MAX,
+                external: true,
+                payload: "a\0b\u{1f980}".into(),
+                ..Report::default()
+            },
+        };
+        let records = vec![record.clone(), Record { id: RecordId(43), ..record }];
+        let batch = to_batch(&records).expect("a batch");
+        assert_eq!(from_batch(&batch).expect("records"), records);
+    }
+}

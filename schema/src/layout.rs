@@ -1,0 +1,75 @@
+//! Where things lie: the directories of a server's data, and the names inside the embedded table.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{Days, NaiveDate};
+
+use crate::id::{CollectorNumber, RecordId};
+
+/// Name of the table's partition column: the UTC day of reception, `YYYY-MM-DD`.
+pub const PARTITION: &str = "date";
+
+/// The directory that one server owns.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The directory at `path`; nothing is created.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Acknowledged records on their way to the store.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// The embedded table of records: a Delta table that other programs may open for reading.
+    #[must_use]
+    pub fn records_table(&self) -> PathBuf {
+        self.0.join("records")
+    }
+}
+
+/// `YYYY-MM-DD` of a day that is counted from 1970-01-01.
+#[must_use]
+pub fn date_text(day: i32) -> String {
+    let epoch = NaiveDate::default();
+    let days = Days::new(u64::from(day.unsigned_abs()));
+    let date = if day < 0 { epoch.checked_sub_days(days) } else { epoch.checked_add_days(days) };
+    date.map_or_else(|| format!("day{day}"), |date| date.format("%Y-%m-%d").to_string())
+}
+
+/// Path, relative to the table, of the file that holds one batch.
+///
+/// It depends on the batch's identity alone, so that a batch that is written again after a crash replaces itself.
+#[must_use]
+pub fn batch_file(day: i32, first: RecordId, last: RecordId) -> String {
+    format!("{PARTITION}={}/batch-{first}-{last}.parquet", date_text(day))
+}
+
+/// Name under which a collector's progress stands in the table's log.
+#[must_use]
+pub fn progress_name(collector: CollectorNumber) -> String {
+    format!("telemetrics-collector-{}", collector.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_from_the_epoch() {
+        assert_eq!(date_text(0), "1970-01-01");
+        assert_eq!(date_text(20_779), "2026-11-22");
+        assert_eq!(date_text(-1), "1969-12-31");
+    }
+}

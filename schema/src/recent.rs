@@ -1,0 +1,225 @@
+//! The records that are acknowledged but not yet in the store, in memory, visible to every query at once.
+//!
+//! The collector pushes and releases, queries take snapshots. Records are kept in the order of their identifiers. Old
+//! ones stand in sealed chunks whose Arrow batch is made once; only the open chunk at the end is converted again when a
+//! query finds it longer than the last one did.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+
+use crate::batch::to_batch;
+use crate::id::RecordId;
+use crate::record::Record;
+use crate::time::TimestampUs;
+
+/// Rows of a chunk: large enough for vectorised execution, small enough that converting an open one is unnoticed.
+const CHUNK_ROWS: usize = 4_096;
+
+#[derive(Default)]
+struct Chunk {
+    records: Vec<Arc<Record>>,
+    /// The batch of the first so many records; equal to `records` once the chunk is full and was asked for.
+    batch: Option<RecordBatch>,
+}
+
+impl Chunk {
+    fn batch(&mut self) -> Result<RecordBatch, ArrowError> {
+        match &self.batch {
+            Some(batch) if batch.num_rows() == self.records.len() => Ok(batch.clone()),
+            _ => {
+                let batch = to_batch(self.records.iter().map(AsRef::as_ref))?;
+                self.batch = Some(batch.clone());
+                Ok(batch)
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    rows: usize,
+    text_bytes: usize,
+}
+
+impl State {
+    fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.chunks.iter().flat_map(|chunk| &chunk.records)
+    }
+}
+
+/// See the module; clones share the same records.
+#[derive(Clone, Default)]
+pub struct Recent {
+    state: Arc<Mutex<State>>,
+}
+
+impl Recent {
+    /// Adds records behind all others; their identifiers are greater than those of all records before.
+    pub fn push(&self, records: impl IntoIterator<Item = Arc<Record>>) {
+        let mut state = self.lock();
+        for record in records {
+            state.rows += 1;
+            state.text_bytes += record.text_bytes();
+            match state.chunks.back_mut() {
+                Some(chunk) if chunk.records.len() < CHUNK_ROWS => chunk.records.push(record),
+                _ => state.chunks.push_back(Chunk { records: vec![record], batch: None }),
+            }
+        }
+    }
+
+    /// Forgets all records up to `last`: the store has them, and says so to queries.
+    ///
+    /// Snapshots that were taken before keep what they hold.
+    pub fn release(&self, last: RecordId) {
+        let mut state = self.lock();
+        while let Some(chunk) = state.chunks.front_mut() {
+            let gone = chunk.records.partition_point(|record| record.id <= last);
+            if gone == 0 {
+                break;
+            }
+            let emptied = gone == chunk.records.len();
+            let bytes: usize = chunk.records.drain(..gone).map(|record| record.text_bytes()).sum();
+            chunk.batch = None;
+            state.rows -= gone;
+            state.text_bytes -= bytes;
+            if !emptied {
+                break;
+            }
+            state.chunks.pop_front();
+        }
+    }
+
+    /// Everything pushed and not yet released, as Arrow batches in the order of identifiers.
+    ///
+    /// # Errors
+    /// As [`crate::batch::BatchBuilder::finish`].
+    pub fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
+        self.lock().chunks.iter_mut().map(Chunk::batch).collect()
+    }
+
+    /// The first records that may stand in one batch: of one UTC day, at most `rows_max`, and in bytes of text at most
+    /// `bytes_max` unless a single record is larger.
+    #[must_use]
+    pub fn first_batch(&self, rows_max: usize, bytes_max: usize) -> Vec<Arc<Record>> {
+        let state = self.lock();
+        let mut records = state.records();
+        let Some(first) = records.next() else { return Vec::new() };
+        let day = first.ts_reception.day();
+        let mut bytes = first.text_bytes();
+        let mut batch = vec![Arc::clone(first)];
+        for record in records.take(rows_max.saturating_sub(1)) {
+            bytes += record.text_bytes();
+            if record.ts_reception.day() != day || bytes > bytes_max {
+                break;
+            }
+            batch.push(Arc::clone(record));
+        }
+        batch
+    }
+
+    /// The records from `first` to `last`, both included.
+    #[must_use]
+    pub fn range(&self, first: RecordId, last: RecordId) -> Vec<Arc<Record>> {
+        let state = self.lock();
+        state.records().skip_while(|r| r.id < first).take_while(|r| r.id <= last).map(Arc::clone).collect()
+    }
+
+    /// When the oldest record that is held was accepted.
+    #[must_use]
+    pub fn oldest_reception(&self) -> Option<TimestampUs> {
+        self.lock().records().next().map(|record| record.ts_reception)
+    }
+
+    /// Identifier of the newest record that is held.
+    #[must_use]
+    pub fn last_id(&self) -> Option<RecordId> {
+        self.lock().chunks.back()?.records.last().map(|record| record.id)
+    }
+
+    /// Records that are held now.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.lock().rows
+    }
+
+    /// Bytes of text of the records that are held now.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.lock().text_bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics between two steps that belong together, so a poisoned lock guards a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::from_batch;
+
+    fn record(id: i64) -> Arc<Record> {
+        Arc::new(Record { id: RecordId(id), ts_reception: crate::TimestampUs(id), report: crate::Report::default() })
+    }
+
+    fn ids(recent: &Recent) -> Vec<i64> {
+        let batches = recent.snapshot().expect("batches");
+        batches.iter().flat_map(|batch| from_batch(batch).expect("records")).map(|r| r.id.0).collect()
+    }
+
+    #[test]
+    fn a_snapshot_holds_what_was_pushed_and_not_released() {
+        let recent = Recent::default();
+        let rows = i64::try_from(CHUNK_ROWS).expect("small") + 10;
+        recent.push((0..rows).map(record));
+        assert_eq!(ids(&recent), (0..rows).collect::<Vec<_>>());
+        recent.release(RecordId(4));
+        assert_eq!(ids(&recent), (5..rows).collect::<Vec<_>>());
+        recent.push([record(rows)]);
+        assert_eq!(ids(&recent), (5..=rows).collect::<Vec<_>>());
+        recent.release(RecordId(rows));
+        assert!(ids(&recent).is_empty());
+        assert_eq!((recent.rows(), recent.text_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_day_its_rows_and_its_bytes() {
+        let day = crate::time::US_PER_DAY;
+        let recent = Recent::default();
+        recent.push([record(day - 2), record(day - 1), record(day), record(day + 1)]);
+        let ids = |rows, bytes| recent.first_batch(rows, bytes).iter().map(|r| r.id.0).collect::<Vec<_>>();
+        assert_eq!(ids(10, 1_000), [day - 2, day - 1]);
+        assert_eq!(ids(1, 1_000), [day - 2]);
+        recent.release(RecordId(day - 1));
+        assert_eq!(ids(10, 1_000), [day, day + 1]);
+        let report = crate::Report { payload: "0123456789".into(), ..crate::Report::default() };
+        let large = Record { id: RecordId(day + 2), ts_reception: TimestampUs(day + 2), report };
+        recent.release(RecordId(day + 1));
+        recent.push([Arc::new(large), record(day + 3)]);
+        assert_eq!(ids(10, 10), [day + 2, day + 3], "at the limit");
+        assert_eq!(ids(10, 9), [day + 2], "a record above the limit goes alone");
+    }
+
+    #[test]
+    fn a_range_includes_both_ends() {
+        let recent = Recent::default();
+        recent.push((1..9).map(record));
+        let ids: Vec<_> = recent.range(RecordId(3), RecordId(5)).iter().map(|r| r.id.0).collect();
+        assert_eq!(ids, [3, 4, 5]);
+        assert_eq!((recent.last_id(), recent.oldest_reception()), (Some(RecordId(8)), Some(TimestampUs(1))));
+    }
+
+    #[test]
+    fn a_snapshot_outlives_the_release() {
+        let recent = Recent::default();
+        recent.push([record(1)]);
+        let before = recent.snapshot().expect("batches");
+        recent.release(RecordId(1));
+        assert_eq!(before[0].num_rows(), 1);
+    }
+}

@@ -1,0 +1,19 @@
+//! What tests of the other crates share: the real server, a real ClickHouse and a real browser, captured requests, and
+//! HTTP byte for byte.
+//!
+//! Everything here panics with a clear message instead of returning errors: a missing part fails the test.
+
+pub mod browser;
+pub mod captures;
+pub mod clickhouse;
+pub mod http;
+pub mod process;
+pub mod request;
+pub mod server;
+
+pub use browser::Browser;
+pub use captures::{Capture, captures};
+pub use clickhouse::ClickHouse;
+pub use process::{Process, wait_until};
+pub use request::Post;
+pub use server::Server;

@@ -1,0 +1,210 @@
+//! The real server in a process of its own: on a port that the system chooses, with a directory that goes away.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::{Answer, exchange};
+use crate::process::{Ended, Process};
+
+/// A server and its directory; both are gone when it is dropped or the test process dies.
+#[derive(Debug)]
+pub struct Server {
+    program: String,
+    args: Vec<String>,
+    dir: TempDir,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `program` with `--listen 127.0.0.1:0 --data-dir <a new directory>` and `args`, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not come up; the message holds what it said.
+    #[must_use]
+    pub fn start(program: &str, args: &[&str]) -> Self {
+        Self::start_with_config(program, "", args)
+    }
+
+    /// As [`Server::start`], with a configuration file that holds `toml`.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_with_config(program: &str, toml: &str, args: &[&str]) -> Self {
+        let dir = TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files");
+        let config = dir.path().join("telemetrics.toml");
+        fs::write(&config, toml).expect("a configuration file");
+        let own = ["--listen", "127.0.0.1:0", "--config", text(&config), "--data-dir", text(&data_dir(dir.path()))]
+            .map(str::to_owned);
+        let args = own.into_iter().chain(args.iter().map(|arg| (*arg).to_owned())).collect();
+        let mut server = Self { program: program.to_owned(), args, dir, running: None };
+        server.restart();
+        server
+    }
+
+    /// Starts `program` with exactly `args`, which have to make it listen on port 0, in an empty working directory.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_plain(program: &str, args: &[&str]) -> Self {
+        let dir = TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files");
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut server = Self { program: program.to_owned(), args, dir, running: None };
+        server.restart();
+        server
+    }
+
+    /// Starts it again on the same directory, with another port.
+    ///
+    /// # Panics
+    /// When it is running, or does not come up.
+    pub fn restart(&mut self) {
+        assert!(self.running.is_none(), "the server runs");
+        let mut command = Command::new(&self.program);
+        let dir = self.dir.path();
+        // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
+        let process = Process::start(command.args(&self.args).current_dir(dir).env("TMPDIR", dir), dir);
+        let address = process.wait_for_output(api_address);
+        self.running = Some(Running { process, address });
+    }
+
+    /// Kills it (SIGKILL), as a crash would; the directory stays.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn kill(&mut self) {
+        self.running.take().expect("a server that runs").process.kill();
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it has; the directory stays.
+    ///
+    /// # Panics
+    /// When it is not running or does not stop.
+    pub fn terminate(&mut self) -> Ended {
+        self.running.take().expect("a server that runs").process.terminate()
+    }
+
+    /// Where it listens; another place after each restart.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running().address
+    }
+
+    /// The process, to look at what it said.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.running().process
+    }
+
+    /// The directory of journal and store.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        data_dir(self.dir.path())
+    }
+
+    /// The directory that it runs in; it holds the configuration file and [`Server::data_dir`].
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// `http://127.0.0.1:PORT` and `path`.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// The answer to the bytes of a whole request, sent as they are.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn send(&self, request: &[u8]) -> Answer {
+        exchange(self.address(), request).unwrap_or_else(|error| panic!("no answer: {error}{}", self.process()))
+    }
+
+    /// The answer to `GET path`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address()).as_bytes())
+    }
+
+    /// The body of the answer to `GET path`, which has to be 200 and JSON.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    #[must_use]
+    pub fn get_json(&self, path: &str) -> Value {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text()))
+    }
+
+    /// The answer to `POST /` with `headers`, a length and `body`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address(), body.len());
+        for (name, value) in headers {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        self.send(&[head.as_bytes(), b"\r\n", body].concat())
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("a server that runs")
+    }
+}
+
+fn data_dir(dir: &Path) -> PathBuf {
+    dir.join("data")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of temporary files that is text")
+}
+
+/// The address in the line of the greeting that shows where the API is.
+fn api_address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    rest.trim_end().strip_suffix("/api/records")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_from_the_line_of_the_api() {
+        let address = "127.0.0.1:4321".parse().expect("an address");
+        assert_eq!(api_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
+        assert_eq!(api_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
+        assert_eq!(api_address("telemetrics 0.1.0"), None);
+    }
+}

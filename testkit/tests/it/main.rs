@@ -1,0 +1,3 @@
+//! Integration tests of what the other crates' tests rely on.
+
+mod clickhouse;

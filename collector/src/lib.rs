@@ -1,0 +1,13 @@
+//! The way of a record from a probe's request into the store, with nothing acknowledged ever lost.
+//!
+//! `http` decodes and answers, `journal` makes durable, `drain` takes batches to the `store`. Never queries: the one
+//! thing that it asks its store is which of its batches are in it.
+
+mod collector;
+pub mod drain;
+pub mod http;
+pub mod journal;
+pub mod store;
+
+pub use collector::{Collector, CollectorSettings, RunningDrain};
+pub use drain::{DrainSettings, Pending};

@@ -1,0 +1,76 @@
+//! The stores that records are delivered to: one seam, two of them.
+
+mod clickhouse;
+mod embedded;
+mod parquet_file;
+mod synced_files;
+
+use crate::drain::Batch;
+
+pub use clickhouse::{ClickHouseStore, ClickHouseTarget};
+pub use embedded::EmbeddedStore;
+
+/// Why a store did not take a batch, by what the drain has to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The outcome is unknown or the store is away: ask what it holds, then try again.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store will never take this batch as it is.
+    #[error("the store refuses the batch: {0}")]
+    Refused(String),
+}
+
+/// What a store holds of one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holding {
+    /// Every record, or more than that: it is delivered.
+    All,
+    /// No record.
+    Nothing,
+    /// The records with these identifiers, and no others (a server that lost what it had not synced).
+    Some(Vec<i64>),
+}
+
+/// Where a collector delivers to.
+pub enum Store {
+    /// The table in the data directory.
+    Embedded(EmbeddedStore),
+    /// A ClickHouse server.
+    ClickHouse(Box<ClickHouseStore>),
+}
+
+impl Store {
+    /// Makes what batches are put into, where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while the store cannot be reached.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::ClickHouse(store) => store.prepare().await,
+        }
+    }
+
+    /// Inserts a sealed batch; when it returns, the batch is durable in the store.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: the drain decides what follows.
+    pub async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.insert(batch).await,
+            Self::ClickHouse(store) => store.insert(batch).await,
+        }
+    }
+
+    /// What the store holds of the batch: the one question that a collector asks its store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be asked now.
+    pub async fn holding(&self, batch: &Batch) -> Result<Holding, StoreError> {
+        match self {
+            Self::Embedded(store) => store.holding(batch).await,
+            Self::ClickHouse(store) => store.holding(batch).await,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Every accepted record is in the table once, whatever the journal and the table knew of each other at the start.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use telemetrics_collector::drain::Batch;
+use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
+use telemetrics_collector::store::{EmbeddedStore, Store};
+use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
+use telemetrics_schema::recent::Recent;
+use telemetrics_schema::time::{Clock, US_PER_DAY, US_PER_S};
+use telemetrics_schema::{CollectorNumber, Record, Report, TimestampUs};
+
+/// Some time in November 2026.
+const NOW_US: i64 = 1_795_342_080 * US_PER_S;
+/// Only a flush or a stop delivers within a test.
+const NEVER: Duration = Duration::from_hours(1);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
+
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> TimestampUs {
+        TimestampUs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+struct Place {
+    directory: tempfile::TempDir,
+    clock: Arc<TestClock>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { directory, clock: Arc::new(TestClock(AtomicI64::new(NOW_US))) }
+    }
+
+    fn journal_settings(&self) -> JournalSettings {
+        JournalSettings::new(self.directory.path().join("journal"))
+    }
+
+    fn table(&self) -> std::path::PathBuf {
+        self.directory.path().join("records")
+    }
+
+    async fn store(&self) -> EmbeddedStore {
+        EmbeddedStore::open(&self.table(), CollectorNumber::default()).await.expect("a table")
+    }
+
+    async fn start(&self) -> (Collector, RunningDrain, Recent) {
+        let recent = Recent::default();
+        let settings = CollectorSettings {
+            ids: ids(),
+            journal: self.journal_settings(),
+            drain: DrainSettings { batch_age: NEVER, ..DrainSettings::default() },
+        };
+        let store = Store::Embedded(self.store().await);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (collector, running, _) = Collector::start(settings, store, recent.clone(), clock).expect("started");
+        (collector, running, recent)
+    }
+
+    /// A journal without a drain, and what it holds.
+    fn journal(&self) -> (Journal, Recent) {
+        let recent = Recent::default();
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (journal, _) = Journal::open(&self.journal_settings(), clock, ids(), recent.clone()).expect("opened");
+        (journal, recent)
+    }
+
+    /// Identifiers in the table's files, sorted; a record that is there twice is here twice.
+    fn delivered(&self) -> Vec<i64> {
+        let mut ids = Vec::new();
+        for day in std::fs::read_dir(self.table()).expect("a table").flatten().filter(|e| e.path().is_dir()) {
+            for file in std::fs::read_dir(day.path()).expect("a day").flatten() {
+                if file.path().extension().is_some_and(|kind| kind == "parquet") {
+                    ids.extend(ids_in(&file.path()));
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids
+    }
+}
+
+fn ids() -> Ids {
+    Ids { collector: CollectorNumber::default(), above: None }
+}
+
+fn ids_in(file: &Path) -> Vec<i64> {
+    let file = std::fs::File::open(file).expect("a file");
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .expect("Parquet");
+    let batches: Vec<_> = batches.map(|batch| batch.expect("rows")).collect();
+    let ids = |batch: &arrow::array::RecordBatch| batch["id"].as_primitive::<Int64Type>().values().to_vec();
+    batches.iter().flat_map(ids).collect()
+}
+
+fn report(payload: &str) -> Report {
+    Report { classification: "a/b/c".into(), payload: payload.into(), ..Report::default() }
+}
+
+fn sorted(records: &[Arc<Record>]) -> Vec<i64> {
+    records.iter().map(|record| record.id.0).collect()
+}
+
+async fn accept(collector: &Collector, payloads: &[&str]) -> Vec<Arc<Record>> {
+    let mut records = Vec::new();
+    for payload in payloads {
+        records.push(collector.accept(report(payload)).await.expect("accepted"));
+    }
+    records
+}
+
+#[tokio::test]
+async fn a_flush_delivers_and_releases() {
+    let place = Place::new();
+    let (collector, running, recent) = place.start().await;
+    let records = accept(&collector, &["one", "two", "three"]).await;
+    assert_eq!(recent.rows(), 3);
+    assert_eq!(collector.pending().flush(NEVER).await, 0);
+    assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+    running.stop(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_stop_delivers_what_is_left_and_a_restart_adds_nothing() {
+    let place = Place::new();
+    let (collector, running, _) = place.start().await;
+    let first = accept(&collector, &["one"]).await;
+    running.stop(STOP_LIMIT).await;
+    assert_eq!(place.delivered(), sorted(&first));
+    let (collector, running, recent) = place.start().await;
+    assert_eq!(recent.rows(), 0);
+    let second = accept(&collector, &["two"]).await;
+    assert!(second[0].id > first[0].id);
+    running.stop(STOP_LIMIT).await;
+    assert_eq!(place.delivered(), [first[0].id.0, second[0].id.0]);
+}
+
+#[tokio::test]
+async fn a_sealed_batch_that_never_arrived_is_delivered_once() {
+    let place = Place::new();
+    let (journal, recent) = place.journal();
+    let records = journal.append_many(vec![report("one"), report("two")]).await.expect("acknowledged");
+    let batch = Batch::of(recent.first_batch(1, usize::MAX)).expect("a record");
+    journal.seal(*batch.seal()).await.expect("sealed");
+    journal.shutdown().await;
+    let (_, running, _) = place.start().await;
+    running.stop(STOP_LIMIT).await;
+    assert_eq!(place.delivered(), sorted(&records));
+}
+
+#[tokio::test]
+async fn a_sealed_batch_that_had_arrived_is_not_delivered_again() {
+    let place = Place::new();
+    let (journal, recent) = place.journal();
+    let records = journal.append_many(vec![report("one"), report("two")]).await.expect("acknowledged");
+    let batch = Batch::of(recent.first_batch(usize::MAX, usize::MAX)).expect("records");
+    journal.seal(*batch.seal()).await.expect("sealed");
+    Store::Embedded(place.store().await).insert(&batch).await.expect("inserted");
+    journal.shutdown().await;
+    let (_, running, recent) = place.start().await;
+    assert_eq!(recent.rows(), 2, "the journal does not know that the table has them");
+    running.stop(STOP_LIMIT).await;
+    assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+}
+
+#[tokio::test]
+async fn a_batch_never_spans_two_days() {
+    let place = Place::new();
+    let (collector, running, _) = place.start().await;
+    let mut records = accept(&collector, &["before midnight"]).await;
+    place.clock.0.fetch_add(US_PER_DAY, Ordering::Relaxed);
+    records.extend(accept(&collector, &["after midnight"]).await);
+    running.stop(STOP_LIMIT).await;
+    assert_eq!(place.delivered(), sorted(&records));
+    let days = std::fs::read_dir(place.table()).expect("a table").flatten();
+    let days: Vec<_> = days.map(|day| day.file_name()).filter(|name| name != "_delta_log").collect();
+    assert_eq!(days.len(), 2, "{days:?}");
+}

@@ -1,0 +1,145 @@
+//! Connects a DataFusion session with the table `records` of one ClickHouse database.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::clickhouse::{Client, Compression};
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion_federation::sql::{RemoteTableRef, SQLFederationProvider, SQLTableSource};
+use datafusion_federation::{FederatedQueryPlanner, FederatedTableProviderAdaptor, default_optimizer_rules};
+use telemetrics_schema::columns::{RECORDS, record_schema};
+
+use super::executor::Executor;
+
+/// What a question may take when no setting says otherwise.
+const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+
+/// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
+const QUERY_SETTINGS: [(&str, &str); 9] = [
+    ("session_timezone", "UTC"),
+    // An aggregate of nothing is NULL, and so is the missing side of a join.
+    ("aggregate_functions_null_for_empty", "1"),
+    ("join_use_nulls", "1"),
+    ("cast_keep_nullable", "1"),
+    ("count_distinct_implementation", "uniqExact"),
+    // Without it, the start of a week or hour beyond the year 2149 or 2106 wraps around.
+    ("enable_extended_results_for_datetime_functions", "1"),
+    // A query whose reader is gone ends.
+    ("cancel_http_readonly_queries_on_client_close", "1"),
+    // Everything sent here reads; 2 still allows these settings.
+    ("readonly", "2"),
+    ("output_format_arrow_string_as_string", "1"),
+];
+
+/// Where the server is, and what a question may take.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClickHouseSettings {
+    /// The HTTP interface, `http://host:8123`.
+    pub url: String,
+    /// The database that holds the table `records`.
+    pub database: String,
+    /// Who asks; the right to read is enough.
+    pub user: String,
+    /// Never printed.
+    pub password: String,
+    /// How long one query may run on the server, and how long the server may be silent, in milliseconds.
+    pub request_timeout_ms: u64,
+}
+
+impl ClickHouseSettings {
+    /// The server's own user and database at `url`, with a timeout of one minute.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            database: "default".to_owned(),
+            user: "default".to_owned(),
+            password: String::new(),
+            request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
+        }
+    }
+}
+
+impl fmt::Debug for ClickHouseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClickHouseSettings")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("request_timeout_ms", &self.request_timeout_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks one ClickHouse database. Clones share connections; nothing is sent before the first query.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    provider: Arc<SQLFederationProvider>,
+}
+
+impl Reader {
+    /// A reader of the database that `settings` name.
+    #[must_use]
+    pub fn new(settings: &ClickHouseSettings) -> Self {
+        let timeout = Duration::from_millis(settings.request_timeout_ms);
+        let context = format!("{} {} {}", settings.url, settings.database, settings.user);
+        let executor = Executor::new(query_client(settings), context, timeout);
+        Self { provider: Arc::new(SQLFederationProvider::new(Arc::new(executor))) }
+    }
+}
+
+fn query_client(settings: &ClickHouseSettings) -> Client {
+    let client = Client::default()
+        .with_url(&settings.url)
+        .with_database(&settings.database)
+        .with_user(&settings.user)
+        .with_password(&settings.password)
+        .with_compression(Compression::Lz4)
+        // The server counts whole seconds; a part of one must not become none, which means no limit.
+        .with_setting("max_execution_time", settings.request_timeout_ms.div_ceil(1_000).max(1).to_string());
+    QUERY_SETTINGS.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
+}
+
+/// The table `records` of the reader's database, for a session made from [`session_state`]; other sessions cannot
+/// scan it.
+#[must_use]
+pub fn records_table(reader: &Reader) -> Arc<dyn TableProvider> {
+    let name = RemoteTableRef::from(TableReference::bare(RECORDS));
+    let source = SQLTableSource::new_with_schema(Arc::clone(&reader.provider), name, record_schema());
+    Arc::new(FederatedTableProviderAdaptor::new(Arc::new(source)))
+}
+
+/// Finishes a session whose plans may be sent to ClickHouse: adds the rule that finds what to send, and the planner
+/// that knows what was found. Optimizer rules set on `builder` before are replaced.
+#[must_use]
+pub fn session_state(builder: SessionStateBuilder) -> SessionState {
+    builder
+        .with_optimizer_rules(default_optimizer_rules())
+        .with_query_planner(Arc::new(FederatedQueryPlanner::new()))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_do_not_print_the_password() {
+        let settings = ClickHouseSettings { password: "secret".to_owned(), ..ClickHouseSettings::new("http://x") };
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_timeout_below_a_second_is_not_unlimited() {
+        let limit = |request_timeout_ms| {
+            let settings = ClickHouseSettings { request_timeout_ms, ..ClickHouseSettings::new("http://x") };
+            query_client(&settings).get_setting("max_execution_time").map(str::to_owned)
+        };
+        assert_eq!(limit(0).as_deref(), Some("1"));
+        assert_eq!(limit(1_000).as_deref(), Some("1"));
+        assert_eq!(limit(1_001).as_deref(), Some("2"));
+    }
+}

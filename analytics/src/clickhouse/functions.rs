@@ -1,0 +1,196 @@
+//! The functions that both sides answer equally, and how ClickHouse says them.
+//!
+//! This is the one list: what it does not translate is neither sent nor written.
+
+use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
+
+use super::literals::quote;
+
+/// Aggregates that both sides answer equally, under the same name.
+pub(super) const AGGREGATES: [&str; 5] = ["count", "sum", "min", "max", "avg"];
+
+/// A part of the SQL of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// SQL as it is.
+    Text(String),
+    /// The SQL of the argument with this index.
+    Argument(usize),
+}
+
+/// The SQL of a call of `name` with `args`, `None` where ClickHouse has nothing that always answers the same.
+pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
+    match (name, args) {
+        ("lower", [_]) => Some(call("lowerUTF8", 1)),
+        ("upper", [_]) => Some(call("upperUTF8", 1)),
+        ("character_length", [_]) => Some(call("lengthUTF8", 1)),
+        ("octet_length", [_]) => Some(call("length", 1)),
+        ("strpos", [_, _]) => Some(call("positionUTF8", 2)),
+        ("starts_with", [_, _]) => Some(call("startsWith", 2)),
+        ("ends_with", [_, _]) => Some(call("endsWith", 2)),
+        ("contains", [_, _]) => Some(pieces("(position(", 2, ") > 0)")),
+        ("coalesce", [_, ..]) => Some(call("coalesce", args.len())),
+        ("nullif", [_, _]) => Some(call("nullIf", 2)),
+        ("concat", [_, _, ..]) => Some(call("concat", args.len())),
+        ("btrim", [_]) => Some(call("trimBoth", 1)),
+        ("ltrim", [_]) => Some(call("trimLeft", 1)),
+        ("rtrim", [_]) => Some(call("trimRight", 1)),
+        // Below, ClickHouse differs for empty texts, positions below one and the like: only arguments where it does not.
+        ("replace", [_, from, _]) => text(from).filter(|from| !from.is_empty()).map(|_| call("replaceAll", 3)),
+        ("left", [_, length]) => number(length).filter(|length| *length >= 0).map(|_| call("leftUTF8", 2)),
+        ("substr", [_, start, rest @ ..]) => substr(start, rest, args.len()),
+        ("split_part", [_, separator, part]) => split_part(separator, part),
+        ("regexp_like", [_, pattern]) => regexp_like(text(pattern)?),
+        ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
+        ("date_part", [part, _]) => date_part(text(part)?),
+        _ => None,
+    }
+}
+
+fn call(function: &str, arguments: usize) -> Vec<Piece> {
+    pieces(&format!("{function}("), arguments, ")")
+}
+
+fn pieces(before: &str, arguments: usize, after: &str) -> Vec<Piece> {
+    let mut pieces = vec![Piece::Text(before.to_owned())];
+    for index in 0..arguments {
+        if index > 0 {
+            pieces.push(Piece::Text(", ".to_owned()));
+        }
+        pieces.push(Piece::Argument(index));
+    }
+    pieces.push(Piece::Text(after.to_owned()));
+    pieces
+}
+
+fn around(before: String, argument: usize, after: String) -> Vec<Piece> {
+    vec![Piece::Text(before), Piece::Argument(argument), Piece::Text(after)]
+}
+
+fn substr(start: &Expr, length: &[Expr], arguments: usize) -> Option<Vec<Piece>> {
+    let from_the_left = number(start)? >= 1 && length.iter().all(|l| number(l).is_some_and(|l| l >= 0));
+    (from_the_left && arguments <= 3).then(|| call("substringUTF8", arguments))
+}
+
+fn split_part(separator: &Expr, part: &Expr) -> Option<Vec<Piece>> {
+    let separator = text(separator).filter(|separator| !separator.is_empty())?;
+    let part = number(part).filter(|part| *part >= 1)?;
+    Some(around(format!("arrayElement(splitByString({}, ", quote(separator)), 0, format!("), {part})")))
+}
+
+/// ClickHouse lets a dot match the end of a line unless told otherwise.
+fn regexp_like(pattern: &str) -> Option<Vec<Piece>> {
+    let after = format!(", {})", quote(&format!("(?-s){pattern}")));
+    is_plain_regex(pattern).then(|| around("match(".to_owned(), 0, after))
+}
+
+/// Whether both engines (this program's and RE2) read the pattern alike: no classes by letter, which are Unicode here
+/// and ASCII there, no flags, no named classes, no counted repetitions, whose limits differ.
+fn is_plain_regex(pattern: &str) -> bool {
+    let mut characters = pattern.chars().peekable();
+    let mut previous = None;
+    while let Some(character) = characters.next() {
+        let plain = match character {
+            '\\' => characters.next().is_some_and(|escaped| escaped.is_ascii_punctuation()),
+            '?' => previous != Some('('),
+            '[' => !matches!(characters.peek(), Some('[' | ':' | ']')) && previous != Some('['),
+            '{' | '}' | '&' | '~' => false,
+            other => !other.is_control(),
+        };
+        if !plain {
+            return false;
+        }
+        previous = Some(character);
+    }
+    true
+}
+
+/// The start of the unit, as an instant again: ClickHouse gives dates for long units and whole seconds for short ones.
+fn date_trunc(unit: &str) -> Option<Vec<Piece>> {
+    let unit = unit.to_ascii_lowercase();
+    let known = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"].contains(&unit.as_str());
+    known.then(|| around(format!("toDateTime64(dateTrunc('{unit}', "), 1, "), 6, 'UTC')".to_owned()))
+}
+
+fn date_part(part: &str) -> Option<Vec<Piece>> {
+    let function = match part.to_ascii_lowercase().as_str() {
+        "year" => "toYear",
+        "quarter" => "toQuarter",
+        "month" => "toMonth",
+        "week" => "toISOWeek",
+        "day" => "toDayOfMonth",
+        "doy" => "toDayOfYear",
+        "hour" => "toHour",
+        "minute" => "toMinute",
+        "second" => "toSecond",
+        // Mode 2 counts from Sunday as 0.
+        "dow" => return Some(around("toDayOfWeek(".to_owned(), 1, ", 2)".to_owned())),
+        _ => return None,
+    };
+    Some(around(format!("{function}("), 1, ")".to_owned()))
+}
+
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text), _) => {
+            text.as_deref()
+        }
+        _ => None,
+    }
+}
+
+fn number(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(number), _) => *number,
+        Expr::Literal(ScalarValue::Int32(number), _) => number.map(i64::from),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    fn sql(name: &str, args: &[Expr]) -> Option<String> {
+        let pieces = translate(name, args)?;
+        let text = pieces.into_iter().map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Argument(index) => format!("${index}"),
+        });
+        Some(text.collect())
+    }
+
+    #[test]
+    fn unknown_functions_are_denied() {
+        assert_eq!(sql("reverse", &[col("a")]), None);
+        assert_eq!(sql("lower", &[col("a"), col("b")]), None, "another number of arguments");
+    }
+
+    #[test]
+    fn only_arguments_that_mean_the_same_are_allowed() {
+        assert_eq!(sql("substr", &[col("a"), lit(1_i64), lit(2_i64)]).as_deref(), Some("substringUTF8($0, $1, $2)"));
+        assert_eq!(sql("substr", &[col("a"), lit(0_i64)]), None);
+        assert_eq!(sql("substr", &[col("a"), col("b")]), None);
+        assert_eq!(sql("replace", &[col("a"), lit(""), lit("x")]), None);
+        let part = sql("split_part", &[col("a"), lit("'"), lit(2_i64)]);
+        assert_eq!(part.as_deref(), Some(r"arrayElement(splitByString('\'', $0), 2)"));
+        assert_eq!(sql("split_part", &[col("a"), lit("/"), lit(-1_i64)]), None);
+        assert_eq!(sql("date_part", &[lit("epoch"), col("t")]), None);
+        let start = sql("date_trunc", &[lit("HOUR"), col("t")]);
+        assert_eq!(start.as_deref(), Some("toDateTime64(dateTrunc('hour', $1), 6, 'UTC')"));
+        assert_eq!(sql("date_trunc", &[lit("x')"), col("t")]), None);
+    }
+
+    #[test]
+    fn only_plain_regular_expressions_are_allowed() {
+        for plain in ["^org\\.clearlinux/(hello|crash)/.*$", "a+b?", "[a-z0-9]x", "[^/]"] {
+            assert!(is_plain_regex(plain), "{plain}");
+        }
+        for other in ["\\d", "\\bx", "(?i)a", "[[:alpha:]]", "a{2}", "x\\", "\\p{L}", "[a&&b]", "a\nb"] {
+            assert!(!is_plain_regex(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the embedded store: its Parquet files as the table's log names them, and the recent records in memory.
+//!
+//! One snapshot is one value: the recent records are taken first, then the newest version of the table, then the recent
+//! records that this version already has are left out. A batch is released from memory only after its commit can be
+//! seen, so that nothing is missed or counted twice, whatever the collector does meanwhile.
+
+mod files;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::catalog::TableProvider;
+use deltalake::{DeltaTable, DeltaTableBuilder};
+use telemetrics_schema::layout::progress_name;
+use telemetrics_schema::recent::Recent;
+use telemetrics_schema::{CollectorNumber, RecordId};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::error::Error;
+use files::DataFile;
+use table::SnapshotTable;
+
+/// Reads the table that the collector of the same process writes.
+pub struct EmbeddedReader {
+    directory: PathBuf,
+    recent: Recent,
+    progress: String,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    table: DeltaTable,
+    version: Arc<Version>,
+}
+
+/// One version of the table.
+struct Version {
+    number: u64,
+    files: Vec<Arc<DataFile>>,
+    /// Last identifier of the collector that this version has.
+    delivered: Option<RecordId>,
+}
+
+impl EmbeddedReader {
+    /// Opens the table in `directory`, which exists.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be read.
+    pub async fn open(directory: &Path, collector: CollectorNumber, recent: Recent) -> Result<Self, Error> {
+        let unavailable = |reason: String| Error::Unavailable(format!("{}: {reason}", directory.display()));
+        let directory_url = directory.canonicalize().map_err(|e| unavailable(e.to_string()))?;
+        let url = Url::from_directory_path(&directory_url).map_err(|()| unavailable("not a path".to_owned()))?;
+        let table = DeltaTableBuilder::from_url(url)?.load().await?;
+        let progress = progress_name(collector);
+        let version = Arc::new(load(&table, &directory_url, &progress).await?);
+        Ok(Self { directory: directory_url, recent, progress, current: Mutex::new(Current { table, version }) })
+    }
+
+    /// Everything that is acknowledged now, as one table that does not change any more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the log cannot be read.
+    pub async fn snapshot(&self) -> Result<Arc<dyn TableProvider>, Error> {
+        let recent = self.recent.snapshot()?;
+        let version = self.newest_version().await?;
+        let recent = above(recent, version.delivered)?;
+        Ok(Arc::new(SnapshotTable::new(version.files.clone(), recent)))
+    }
+
+    async fn newest_version(&self) -> Result<Arc<Version>, Error> {
+        let mut current = self.current.lock().await;
+        if self.has_commit(current.version.number + 1) {
+            current.table.update_state().await?;
+            current.version = Arc::new(load(&current.table, &self.directory, &self.progress).await?);
+        }
+        Ok(Arc::clone(&current.version))
+    }
+
+    /// One look at one file name: what asking for a listing of the log would cost with every query.
+    fn has_commit(&self, number: u64) -> bool {
+        self.directory.join("_delta_log").join(format!("{number:020}.json")).exists()
+    }
+}
+
+async fn load(table: &DeltaTable, directory: &Path, progress: &str) -> Result<Version, Error> {
+    let snapshot = table.snapshot()?.snapshot();
+    let log = table.log_store();
+    let delivered = snapshot.transaction_version(log.as_ref(), progress).await?.map(RecordId);
+    let files = files::list(snapshot, log.as_ref(), directory).await?;
+    let number = table.version().ok_or_else(|| Error::Internal("a loaded table without a version".to_owned()))?;
+    Ok(Version { number, files, delivered })
+}
+
+/// The rows with identifiers above `delivered`; batches are in the order of identifiers.
+fn above(batches: Vec<RecordBatch>, delivered: Option<RecordId>) -> Result<Vec<RecordBatch>, Error> {
+    let Some(delivered) = delivered else { return Ok(batches) };
+    let mut rest = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let ids = batch.column_by_name("id").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        let ids = ids.ok_or_else(|| Error::Internal("recent records without identifiers".to_owned()))?;
+        let first = ids.values().partition_point(|id| *id <= delivered.0);
+        if first < batch.num_rows() {
+            rest.push(batch.slice(first, batch.num_rows() - first));
+        }
+    }
+    Ok(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetrics_schema::batch::to_batch;
+    use telemetrics_schema::{Record, Report, TimestampUs};
+
+    use super::*;
+
+    #[test]
+    fn what_the_table_has_is_left_out() {
+        let record = |id| Record { id: RecordId(id), ts_reception: TimestampUs(0), report: Report::default() };
+        let batches =
+            vec![to_batch(&[record(1), record(2)]).expect("a batch"), to_batch(&[record(3)]).expect("a batch")];
+        let rows = |delivered| {
+            let rest = above(batches.clone(), delivered).expect("batches");
+            rest.iter().map(RecordBatch::num_rows).sum::<usize>()
+        };
+        assert_eq!(rows(None), 3);
+        assert_eq!(rows(Some(RecordId(0))), 3);
+        assert_eq!(rows(Some(RecordId(1))), 2);
+        assert_eq!(rows(Some(RecordId(2))), 1);
+        assert_eq!(rows(Some(RecordId(3))), 0);
+    }
+}

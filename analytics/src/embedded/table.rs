@@ -1,0 +1,119 @@
+//! One snapshot of the embedded store as a table of the query engine.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::{DFSchema, Result};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use telemetrics_schema::columns::record_schema;
+
+use super::files::DataFile;
+
+/// See the module.
+pub(super) struct SnapshotTable {
+    files: Vec<Arc<DataFile>>,
+    recent: Vec<RecordBatch>,
+}
+
+impl SnapshotTable {
+    pub(super) fn new(files: Vec<Arc<DataFile>>, recent: Vec<RecordBatch>) -> Self {
+        Self { files, recent }
+    }
+
+    /// The files that may hold a row for which all `filters` are true.
+    fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<DataFile>>> {
+        let Some(predicate) = conjunction(filters.to_vec()).filter(|_| !self.files.is_empty()) else {
+            return Ok(self.files.clone());
+        };
+        let schema = DFSchema::try_from(record_schema())?;
+        let predicate = state.create_physical_expr(predicate, &schema)?;
+        let predicate = PruningPredicateBuilder::new().with_file_schema(record_schema()).try_build(predicate)?;
+        let statistics = self.files.iter().map(|file| Arc::clone(&file.statistics)).collect();
+        let keep = predicate.prune(&PrunableStatistics::new(statistics, record_schema()))?;
+        Ok(self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| Arc::clone(file)).collect())
+    }
+
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let files: Vec<PartitionedFile> = self.candidates(state, filters)?.iter().map(|f| partitioned(f)).collect();
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let options = state.config().options().execution.parquet.clone();
+        let source = ParquetSource::new(record_schema())
+            .with_table_parquet_options(datafusion::common::config::TableParquetOptions {
+                global: options,
+                ..Default::default()
+            })
+            .with_pushdown_filters(true)
+            .with_enable_page_index(true);
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+}
+
+fn partitioned(file: &DataFile) -> PartitionedFile {
+    PartitionedFile::new_from_meta(file.object.clone()).with_statistics(Arc::clone(&file.statistics))
+}
+
+impl std::fmt::Debug for SnapshotTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SnapshotTable({} files, {} recent batches)", self.files.len(), self.recent.len())
+    }
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        record_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Files are left out here; the exact filtering is put into each scan by the physical optimizer.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let recent = std::slice::from_ref(&self.recent);
+        let memory = MemorySourceConfig::try_new_exec(recent, record_schema(), projection.cloned())?;
+        match self.scan_files(state, projection, filters, limit)? {
+            None => Ok(memory),
+            Some(files) if self.recent.is_empty() => Ok(files),
+            Some(files) => UnionExec::try_new(vec![memory, files]),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Answers: readers of both stores, the query engine with its limits, and the questions that the program asks.
+//!
+//! Never writes records. A question is written once, as a plan over the table `records`; which store answers is decided
+//! here and nowhere else.
+
+pub mod clickhouse;
+mod embedded;
+mod error;
+pub mod filter;
+pub mod questions;
+mod view;
+
+pub use embedded::EmbeddedReader;
+pub use error::Error;
+pub use view::{Analytics, Limits, View};

@@ -1,0 +1,4 @@
+//! The questions: one file each, parameters in, a plan in between, typed rows out.
+
+pub mod offered;
+pub mod records;

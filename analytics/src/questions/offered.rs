@@ -1,0 +1,80 @@
+//! What a filter form offers: the classifications, systems and builds that occur.
+
+use datafusion::logical_expr::{Expr, col};
+
+use arrow::array::AsArray;
+
+use crate::error::Error;
+use crate::filter::text;
+use crate::view::View;
+
+/// Most builds that a form offers: the newest ones; older ones can be typed.
+pub const BUILDS_MAX: usize = 200;
+/// Most classifications and systems that a form offers.
+pub const NAMES_MAX: usize = 1_000;
+
+/// Values that occur, in the order in which a form lists them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// Classifications, by name.
+    pub classifications: Vec<String>,
+    /// Systems, by name.
+    pub systems: Vec<String>,
+    /// Builds, newest version first.
+    pub builds: Vec<String>,
+}
+
+/// What occurs; `builds` only of `system_name` where one is given.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
+    let of_system = system_name.map(|name| col("system_name").eq(text(name)));
+    let mut builds = distinct(view, "build", of_system).await?;
+    builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)));
+    builds.truncate(BUILDS_MAX);
+    let mut classifications = distinct(view, "classification", None).await?;
+    classifications.sort_unstable();
+    let mut systems = distinct(view, "system_name", None).await?;
+    systems.sort_unstable();
+    Ok(Offered { classifications, systems, builds })
+}
+
+async fn distinct(view: &View, column: &str, condition: Option<Expr>) -> Result<Vec<String>, Error> {
+    let records = view.records().await?;
+    let records = match condition {
+        Some(condition) => records.filter(condition)?,
+        None => records,
+    };
+    let rows = records.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?;
+    let mut values = Vec::new();
+    for batch in rows.collect().await? {
+        let texts = batch.column(0).as_string_view_opt();
+        let texts = texts.ok_or_else(|| Error::Internal(format!("{column} is not text")))?;
+        values.extend(texts.iter().flatten().map(str::to_owned));
+    }
+    Ok(values)
+}
+
+/// Runs of digits count as numbers, so that 9 comes before 10 and 12.4 before 12.10.
+fn version_key(version: &str) -> Vec<(u64, &str)> {
+    version
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .map(|part| {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            (part[..digits].parse().unwrap_or(0), &part[digits..])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        let mut versions = ["12.10", "9", "33010", "12.4", "10", "rolling"];
+        versions.sort_by(|a, b| version_key(a).cmp(&version_key(b)));
+        assert_eq!(versions, ["rolling", "9", "10", "12.4", "12.10", "33010"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a request sees: one instant, one state of the store, and the table of records in both.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::col;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use telemetrics_schema::TimestampUs;
+use telemetrics_schema::columns::RECORDS;
+use telemetrics_schema::time::US_PER_DAY;
+
+use crate::clickhouse::{ClickHouseSettings, Reader, records_table, session_state};
+use crate::embedded::EmbeddedReader;
+use crate::error::Error;
+use crate::filter::instant;
+
+/// What all questions together may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory of the operators of all queries that run, in bytes; above it they spill to disk or fail.
+    pub memory_bytes: usize,
+    /// Days that a record is seen after its reception; 0 keeps it for ever.
+    pub retention_days: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 512 << 20, retention_days: telemetrics_schema::ddl::RETENTION_DAYS_DEFAULT }
+    }
+}
+
+/// Answers questions over one store.
+pub struct Analytics {
+    store: Store,
+    state: SessionState,
+    limits: Limits,
+}
+
+enum Store {
+    Embedded(EmbeddedReader),
+    ClickHouse(Arc<dyn TableProvider>),
+}
+
+impl Analytics {
+    /// Questions over the embedded store.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the query engine does not start.
+    pub fn embedded(reader: EmbeddedReader, limits: Limits) -> Result<Self, Error> {
+        let state = session(&limits)?.build();
+        Ok(Self { store: Store::Embedded(reader), state, limits })
+    }
+
+    /// Questions over a ClickHouse server; it need not be reachable yet.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the query engine does not start.
+    pub fn clickhouse(settings: &ClickHouseSettings, limits: Limits) -> Result<Self, Error> {
+        let table = records_table(&Reader::new(settings));
+        let state = session_state(session(&limits)?);
+        Ok(Self { store: Store::ClickHouse(table), state, limits })
+    }
+
+    /// What there is to see at `now`: a request makes one view and asks everything of it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store cannot be read.
+    pub async fn at(&self, now: TimestampUs) -> Result<View, Error> {
+        let table = match &self.store {
+            Store::Embedded(reader) => reader.snapshot().await?,
+            Store::ClickHouse(table) => Arc::clone(table),
+        };
+        let context = SessionContext::new_with_state(self.state.clone());
+        context.deregister_table(RECORDS)?;
+        context.register_table(RECORDS, table)?;
+        let oldest = match self.limits.retention_days {
+            0 => None,
+            days => Some(TimestampUs(now.0 - i64::from(days) * US_PER_DAY)),
+        };
+        Ok(View { context, oldest })
+    }
+}
+
+/// See [`Analytics::at`].
+pub struct View {
+    context: SessionContext,
+    oldest: Option<TimestampUs>,
+}
+
+impl View {
+    /// The records that retention still lets see; every question begins here.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the plan cannot be made.
+    pub async fn records(&self) -> Result<DataFrame, Error> {
+        let records = self.context.table(RECORDS).await?;
+        Ok(match self.oldest {
+            Some(oldest) => records.filter(col("ts_reception").gt_eq(instant(oldest)))?,
+            None => records,
+        })
+    }
+}
+
+fn config() -> SessionConfig {
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let parquet = &mut config.options_mut().execution.parquet;
+    // Selective look-ups are 5 to 14 times faster when rows are filtered while they are decoded.
+    parquet.pushdown_filters = true;
+    parquet.reorder_filters = true;
+    config
+}
+
+fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
+    let pool = Arc::new(FairSpillPool::new(limits.memory_bytes));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    Ok(SessionStateBuilder::new().with_config(config()).with_runtime_env(runtime).with_default_features())
+}

@@ -1,0 +1,3 @@
+//! Integration tests of the answers, over real stores.
+
+mod clickhouse;

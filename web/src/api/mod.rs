@@ -1,0 +1,19 @@
+//! The API for scripts: one endpoint a file.
+
+pub mod params;
+pub mod record;
+pub mod records;
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+
+/// How many acknowledged records an answer lacks.
+pub const PENDING: HeaderName = HeaderName::from_static("x-telemetrics-pending");
+
+/// Says in the answer that acknowledged records are missing from it, when some are.
+pub(crate) fn with_pending(mut response: Response, pending: usize) -> Response {
+    if pending > 0 {
+        response.headers_mut().insert(PENDING, HeaderValue::from(pending));
+    }
+    response
+}

@@ -1,0 +1,214 @@
+//! The command line: what `telemetrics` can be asked to do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Given, Overrides, Value, store};
+
+/// Records of the demo when nobody says otherwise.
+pub const DEMO_RECORDS: u64 = 200_000;
+/// Most records of the demo.
+pub const DEMO_RECORDS_MAX: u64 = 100_000_000;
+/// Seed of the demo when nobody says otherwise.
+pub const DEMO_SEED: u64 = 1;
+
+/// Receives records of telemetrics probes, keeps them, and answers questions about them.
+///
+/// Without a command it serves, as `telemetrics serve` does.
+#[derive(Debug, Parser)]
+#[command(name = "telemetrics", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// One thing that the program does.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Accept records, keep them, and serve API and pages.
+    Serve(ServeArgs),
+    /// Serve five weeks of invented records from a temporary directory.
+    Demo(DemoArgs),
+}
+
+/// What `serve` takes; everything here goes before the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Directory of the journal and of the embedded store [default: ./telemetrics-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Telemetry id that probes may send; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub tid: Vec<String>,
+    /// Keep records in this ClickHouse server: <http://user:password@host:8123/database>.
+    ///
+    /// Other users of the machine can see a command line: in production, put the password into a file and name that
+    /// file in the configuration.
+    #[arg(long, value_name = "URL")]
+    pub clickhouse: Option<String>,
+}
+
+/// What `demo` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DemoArgs {
+    /// How many records to invent.
+    #[arg(long, value_name = "N", default_value_t = DEMO_RECORDS)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=DEMO_RECORDS_MAX))]
+    pub records: u64,
+    /// Equal seeds invent equal records.
+    #[arg(long, value_name = "N", default_value_t = DEMO_SEED)]
+    pub seed: u64,
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Cli {
+    /// The command that was given; `serve` when none was.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
+    }
+}
+
+impl ServeArgs {
+    /// The configuration of the file with these arguments on top.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), self.overrides())
+    }
+
+    fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::default();
+        let mut give = |origin, key, value| overrides.given.push(Given { origin, key, value });
+        if let Some(address) = &self.listen {
+            give("--listen", "listen", Value::Text(address.clone()));
+        }
+        if let Some(path) = &self.data_dir {
+            give("--data-dir", "data_dir", Value::Path(path.clone()));
+        }
+        if !self.tid.is_empty() {
+            give("--tid", "telemetry_ids", Value::List(self.tid.iter().cloned().map(Value::Text).collect()));
+        }
+        if let Some(address) = &self.clickhouse {
+            store::from_command_line("--clickhouse", address, &mut overrides);
+        }
+        overrides
+    }
+}
+
+impl DemoArgs {
+    /// The default configuration, with its data in `data_dir`.
+    #[must_use]
+    pub fn config(&self, data_dir: &Path) -> Config {
+        let default = Config::default();
+        Config { listen: self.listen.unwrap_or(default.listen), data_dir: data_dir.to_owned(), ..default }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::ClickHouse;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(Cli::into_command)
+    }
+
+    fn load(line: &str) -> Result<Config, ConfigError> {
+        match parse(line).expect("a command line") {
+            Command::Serve(args) => args.load(),
+            Command::Demo(_) => panic!("not serve: {line}"),
+        }
+    }
+
+    fn server(line: &str) -> ClickHouse {
+        load(line).expect("valid").store.clickhouse().expect("a server").clone()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_it_does_when_nothing_is_said() {
+        assert_eq!(load("telemetrics").expect("valid"), Config::default());
+        assert_eq!(
+            parse("telemetrics --listen [::]:1").expect("valid"),
+            parse("telemetrics serve --listen [::]:1").expect("valid")
+        );
+    }
+
+    #[test]
+    fn options_arrive_in_the_configuration() {
+        let config = load("telemetrics --listen 127.0.0.1:0 --data-dir d --tid a --tid b").expect("valid");
+        assert_eq!(config.listen.port(), 0);
+        assert_eq!(config.data_dir, Path::new("d"));
+        assert_eq!(config.telemetry_ids, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_wrong_option_is_named() {
+        let message = load("telemetrics --listen 8080").expect_err("no address").to_string();
+        assert!(message.starts_with("--listen: `listen` must be an IP address"), "{message}");
+        assert!(parse("telemetrics --lisen x").is_err());
+        assert!(parse("telemetrics --listen x demo").is_err());
+    }
+
+    #[test]
+    fn options_go_before_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("t.toml");
+        std::fs::write(&file, "read_wait_ms = 5\nlisten = \"127.0.0.1:1\"\nstore = \"embedded\"\n").expect("written");
+        let line = format!("telemetrics --config {} --listen 127.0.0.1:2 --clickhouse http://h:1", file.display());
+        let config = load(&line).expect("valid");
+        assert_eq!((config.read_wait_ms, config.listen.port()), (5, 2));
+        assert!(config.store.clickhouse().is_some());
+    }
+
+    #[test]
+    fn an_address_of_clickhouse_is_taken_apart() {
+        let whole = server("telemetrics --clickhouse http://wri%40ter:p%2Fa+s%26s@h:8123/logs");
+        assert_eq!(whole.url.as_str(), "http://h:8123/");
+        assert_eq!(
+            (whole.database.as_str(), whole.user.as_str(), whole.password.reveal()),
+            ("logs", "wri@ter", "p/a+s&s")
+        );
+        assert_eq!(server("telemetrics --clickhouse http://h?database=other").database, "other");
+        let bare = server("telemetrics --clickhouse http://h:8123");
+        assert_eq!((bare.database.as_str(), bare.user.as_str(), bare.password.reveal()), ("default", "default", ""));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for bad in ["h:8123", "nonsense", "data:x", "http://h?x=1", "mailto:a@b"] {
+            let message = load(&format!("telemetrics --clickhouse {bad}")).expect_err(bad).to_string();
+            assert!(message.starts_with("--clickhouse: `store.clickhouse.url` must"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_demo_is_limited_at_both_edges() {
+        let demo = |records: u64| parse(&format!("telemetrics demo --records {records}"));
+        assert!(demo(0).is_ok() && demo(DEMO_RECORDS_MAX).is_ok());
+        assert!(demo(DEMO_RECORDS_MAX + 1).is_err());
+        let default = DemoArgs { records: DEMO_RECORDS, seed: DEMO_SEED, listen: None };
+        assert_eq!(parse("telemetrics demo").expect("valid"), Command::Demo(default.clone()));
+        assert_eq!(default.config(Path::new("d")), Config { data_dir: "d".into(), ..Config::default() });
+    }
+}

@@ -1,0 +1,111 @@
+//! What an operator can set: one TOML file plus the command line, checked as a whole before anything starts.
+//!
+//! [`settings::SETTINGS`] is the only list of settings. The file, the command line and the error messages all go
+//! through it, so that a setting has one range and one spelling wherever it is given.
+
+mod error;
+mod file;
+mod load;
+pub mod settings;
+pub mod store;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use telemetrics_schema::CollectorNumber;
+use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
+
+pub use error::{ConfigError, Problem};
+pub use load::{Given, Overrides, Value};
+pub use store::{ClickHouse, Password, Store};
+
+/// One mebibyte in bytes.
+const MIB: u64 = 1024 * 1024;
+
+/// Every setting, checked: code that holds a `Config` need not check again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Address and port of the HTTP server; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Directory of the journal and of the embedded store.
+    pub data_dir: PathBuf,
+    /// Telemetry ids that probes may send; never empty.
+    pub telemetry_ids: Vec<String>,
+    /// Whether an absent `board_name`, `cpu_model` or `bios_version` is an error.
+    pub strict_fields: bool,
+    /// What happens to a record that breaks a rule.
+    pub on_invalid: OnInvalid,
+    /// Largest accepted request body in bytes.
+    pub body_limit_bytes: usize,
+    /// Number of this collector among those that write into one store.
+    pub collector_number: CollectorNumber,
+    /// Longest time in milliseconds that a query waits for acknowledged records to reach the store.
+    pub read_wait_ms: u64,
+    /// Where records are kept.
+    pub store: Store,
+    /// The journal of acknowledged records.
+    pub journal: Journal,
+    /// How records go from the journal into the store.
+    pub drain: Drain,
+}
+
+/// What happens to a record that breaks a rule of the wire contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalid {
+    /// The request is answered 400 with the reasons; nothing is kept.
+    #[default]
+    Reject,
+}
+
+/// Sizes of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Journal {
+    /// Size in bytes at which a segment is closed and the next one begins.
+    pub segment_bytes: u64,
+    /// Disk space in bytes that all segments may take together; above it records are refused with 503.
+    pub quota_bytes: u64,
+}
+
+/// A batch is sent to the store as soon as it reaches one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Records in a batch.
+    pub batch_rows: usize,
+    /// Text of all records of a batch, in bytes.
+    pub batch_bytes: usize,
+    /// Age of the oldest record of a batch, in milliseconds.
+    pub batch_age_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            data_dir: PathBuf::from("./telemetrics-data"),
+            telemetry_ids: vec![DEFAULT_TELEMETRY_ID.to_owned()],
+            strict_fields: false,
+            on_invalid: OnInvalid::default(),
+            body_limit_bytes: 1024 * 1024,
+            collector_number: CollectorNumber::default(),
+            read_wait_ms: 1_000,
+            store: Store::Embedded,
+            journal: Journal::default(),
+            drain: Drain::default(),
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { segment_bytes: 64 * MIB, quota_bytes: 4096 * MIB }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { batch_rows: 131_072, batch_bytes: 64 * 1024 * 1024, batch_age_ms: 60_000 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! The one table of settings: key, unit, what is allowed, what it does. Defaults come from `Config::default()`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use telemetrics_schema::CollectorNumber;
+use url::Url;
+
+use super::load::Value;
+use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, Store, plain_url};
+use super::{Config, MIB, OnInvalid};
+
+/// Most telemetry ids that one server accepts.
+pub const TELEMETRY_IDS_MAX: usize = 1_000;
+/// Longest telemetry id, in characters.
+pub const TELEMETRY_ID_CHARS: usize = 256;
+/// Largest batch in rows: ClickHouse takes up to 1,048,448 rows as one block, and only one block is inserted whole.
+pub const BATCH_ROWS_MAX: u64 = 1_048_448;
+/// A segment has to hold the largest record: text that arrives as Latin-1 doubles, and the fields come on top.
+pub const SEGMENT_PER_BODY: u64 = 4;
+/// One segment is written while the one before it waits for the store.
+pub const QUOTA_PER_SEGMENT: u64 = 2;
+
+const NAME_CHARS: usize = 256;
+const GIB: u64 = 1024 * MIB;
+
+/// One setting.
+#[derive(Clone, Copy)]
+pub struct Setting {
+    /// Dotted name in the file: `journal.quota_bytes` is `quota_bytes` in the section `[journal]`.
+    pub key: &'static str,
+    /// Unit of the value, empty when it has none.
+    pub unit: &'static str,
+    /// What values are allowed, and where they go.
+    pub kind: Kind,
+    /// What the setting does, for the reference page.
+    pub doc: &'static str,
+    show: fn(&Config) -> String,
+}
+
+/// What values are allowed, and the field that takes them.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A whole number within limits, both included.
+    Number {
+        /// Smallest allowed value.
+        min: u64,
+        /// Largest allowed value.
+        max: u64,
+        /// Puts it into its field.
+        set: fn(&mut Config, u64),
+    },
+    /// `true` or `false`.
+    Flag {
+        /// Puts it into its field.
+        set: fn(&mut Config, bool),
+    },
+    /// One of a few words.
+    OneOf {
+        /// The words.
+        words: &'static [&'static str],
+        /// Puts it into its field.
+        set: fn(&mut Config, &str),
+    },
+    /// A text without control characters, not empty.
+    Text {
+        /// Most characters.
+        max_chars: usize,
+        /// Puts it into its field.
+        set: fn(&mut Config, String),
+    },
+    /// A list of different texts, not empty.
+    Texts {
+        /// Most texts.
+        max_items: usize,
+        /// Most characters of one.
+        max_chars: usize,
+        /// Puts them into their field.
+        set: fn(&mut Config, Vec<String>),
+    },
+    /// IP address and port.
+    Address {
+        /// Puts it into its field.
+        set: fn(&mut Config, SocketAddr),
+    },
+    /// A path; relative ones begin at the working directory.
+    Path {
+        /// Puts it into its field.
+        set: fn(&mut Config, PathBuf),
+    },
+    /// Address of a ClickHouse server.
+    Url {
+        /// Puts it into its field.
+        set: fn(&mut Config, Url),
+    },
+}
+
+/// Every setting, in the order of the reference page; `store` stands before the keys that refine it.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "listen",
+        unit: "",
+        kind: Kind::Address { set: |config, address| config.listen = address },
+        doc: "Address and port of the HTTP server. Port 0 lets the system choose one.",
+        show: |config| quoted(config.listen),
+    },
+    Setting {
+        key: "data_dir",
+        unit: "",
+        kind: Kind::Path { set: |config, path| config.data_dir = path },
+        doc: "Directory of the journal and of the embedded store. It is created when it is missing.",
+        show: |config| quoted(config.data_dir.display()),
+    },
+    Setting {
+        key: "telemetry_ids",
+        unit: "",
+        kind: Kind::Texts {
+            max_items: TELEMETRY_IDS_MAX,
+            max_chars: TELEMETRY_ID_CHARS,
+            set: |config, ids| config.telemetry_ids = ids,
+        },
+        doc: "Telemetry ids that probes may send. A record with any other id is refused with 400.",
+        show: |config| format!("[{}]", config.telemetry_ids.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+    },
+    Setting {
+        key: "strict_fields",
+        unit: "",
+        kind: Kind::Flag { set: |config, flag| config.strict_fields = flag },
+        doc: "Refuse a record without board_name, cpu_model or bios_version instead of storing N/A.",
+        show: |config| config.strict_fields.to_string(),
+    },
+    Setting {
+        key: "on_invalid",
+        unit: "",
+        kind: Kind::OneOf { words: &["reject"], set: |config, _| config.on_invalid = OnInvalid::Reject },
+        doc: "What happens to a record that breaks a rule: reject answers 400 with the reasons.",
+        show: |config| match config.on_invalid {
+            OnInvalid::Reject => quoted("reject"),
+        },
+    },
+    Setting {
+        key: "body_limit_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: 64 * 1024,
+            max: 16 * MIB,
+            set: |config, number| config.body_limit_bytes = to_usize(number),
+        },
+        doc: "Largest request body. A larger one is answered 413.",
+        show: |config| config.body_limit_bytes.to_string(),
+    },
+    Setting {
+        key: "collector_number",
+        unit: "",
+        kind: Kind::Number {
+            min: 0,
+            max: CollectorNumber::COUNT as u64 - 1,
+            // The range above is that of the type.
+            set: |config, number| config.collector_number = to_collector(number).unwrap_or_default(),
+        },
+        doc: "Number of this collector, different from that of every other one that writes into the same store.",
+        show: |config| config.collector_number.get().to_string(),
+    },
+    Setting {
+        key: "read_wait_ms",
+        unit: "milliseconds",
+        kind: Kind::Number { min: 0, max: 60_000, set: |config, number| config.read_wait_ms = number },
+        doc: "Longest time that a query waits for acknowledged records to reach a ClickHouse server.",
+        show: |config| config.read_wait_ms.to_string(),
+    },
+    Setting {
+        key: "store",
+        unit: "",
+        kind: Kind::OneOf { words: &["embedded"], set: |config, _| config.store = Store::Embedded },
+        doc: "Where records are kept: embedded is below data_dir; a section [store.clickhouse] names a server.",
+        show: |config| match config.store {
+            Store::Embedded => quoted("embedded"),
+            Store::ClickHouse(_) => String::new(),
+        },
+    },
+    Setting {
+        key: "store.clickhouse.url",
+        unit: "",
+        kind: Kind::Url { set: |config, url| config.store = Store::ClickHouse(ClickHouse::at(url)) },
+        doc: "Address of the server's HTTP interface. Required in [store.clickhouse].",
+        show: |config| config.store.clickhouse().map_or_else(String::new, |server| quoted(&server.url)),
+    },
+    Setting {
+        key: "store.clickhouse.database",
+        unit: "",
+        kind: Kind::Text {
+            max_chars: NAME_CHARS,
+            set: |config, text| with_server(config, |server| server.database = text),
+        },
+        doc: "Database that holds the table of records.",
+        show: |config| quoted(config.store.clickhouse().map_or(CLICKHOUSE_DEFAULT, |server| &server.database)),
+    },
+    Setting {
+        key: "store.clickhouse.user",
+        unit: "",
+        kind: Kind::Text {
+            max_chars: NAME_CHARS,
+            set: |config, text| with_server(config, |server| server.user = text),
+        },
+        doc: "User name at the server.",
+        show: |config| quoted(config.store.clickhouse().map_or(CLICKHOUSE_DEFAULT, |server| &server.user)),
+    },
+    Setting {
+        key: "store.clickhouse.password_file",
+        unit: "",
+        kind: Kind::Path { set: |config, path| with_server(config, |server| server.password_file = Some(path)) },
+        doc: "File that holds the user's password, without the line end behind it. No file: no password.",
+        show: |config| {
+            let file = config.store.clickhouse().and_then(|server| server.password_file.as_ref());
+            file.map_or_else(String::new, |path| quoted(path.display()))
+        },
+    },
+    Setting {
+        key: "journal.segment_bytes",
+        unit: "bytes",
+        kind: Kind::Number { min: 4 * MIB, max: GIB, set: |config, number| config.journal.segment_bytes = number },
+        doc: "Size at which a journal segment is closed. At least four times body_limit_bytes.",
+        show: |config| config.journal.segment_bytes.to_string(),
+    },
+    Setting {
+        key: "journal.quota_bytes",
+        unit: "bytes",
+        kind: Kind::Number { min: 8 * MIB, max: 1024 * GIB, set: |config, number| config.journal.quota_bytes = number },
+        doc: "Disk space of the whole journal; when it is used up, records are answered 503. At least two segments.",
+        show: |config| config.journal.quota_bytes.to_string(),
+    },
+    Setting {
+        key: "drain.batch_rows",
+        unit: "records",
+        kind: Kind::Number {
+            min: 1,
+            max: BATCH_ROWS_MAX,
+            set: |config, number| config.drain.batch_rows = to_usize(number),
+        },
+        doc: "Records after which a batch is sent to the store.",
+        show: |config| config.drain.batch_rows.to_string(),
+    },
+    Setting {
+        key: "drain.batch_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: 64 * 1024,
+            max: GIB,
+            set: |config, number| config.drain.batch_bytes = to_usize(number),
+        },
+        doc: "Text of records after which a batch is sent to the store.",
+        show: |config| config.drain.batch_bytes.to_string(),
+    },
+    Setting {
+        key: "drain.batch_age_ms",
+        unit: "milliseconds",
+        kind: Kind::Number { min: 10, max: 3_600_000, set: |config, number| config.drain.batch_age_ms = number },
+        doc: "Age of its oldest record after which a batch is sent to the store.",
+        show: |config| config.drain.batch_age_ms.to_string(),
+    },
+];
+
+impl Setting {
+    /// The setting of that key.
+    #[must_use]
+    pub fn named(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// The value in `config` as the file would say it; empty when the setting has no value there.
+    #[must_use]
+    pub fn shown(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
+
+    /// The default as the file would say it; empty when there is none.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.shown(&Config::default())
+    }
+
+    /// What is allowed, as the end of the sentence "`key` must be ...".
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Number { min, max, .. } if self.unit.is_empty() => format!("a whole number from {min} to {max}"),
+            Kind::Number { min, max, .. } => format!("a whole number of {} from {min} to {max}", self.unit),
+            Kind::Flag { .. } => "true or false".to_owned(),
+            Kind::OneOf { words, .. } => words.iter().map(quoted).collect::<Vec<_>>().join(" or "),
+            Kind::Text { max_chars, .. } => {
+                format!("a text of 1 to {max_chars} characters, none a control character")
+            }
+            Kind::Texts { max_items, max_chars, .. } => format!(
+                "a list of 1 to {max_items} different texts of 1 to {max_chars} characters, none of them a \
+                 control character or a space at an end"
+            ),
+            Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
+            Kind::Path { .. } => "a path".to_owned(),
+            Kind::Url { .. } => "an address as \"http://127.0.0.1:8123\"".to_owned(),
+        }
+    }
+
+    /// Checks `value` and puts it into `config`.
+    ///
+    /// # Errors
+    /// A sentence that names the key and what is allowed.
+    pub fn apply(&self, config: &mut Config, value: &Value) -> Result<(), String> {
+        let refused = || format!("`{}` must be {}, not {}", self.key, self.allowed(), value.shown());
+        match (self.kind, value) {
+            (Kind::Number { min, max, set }, Value::Number(number)) => {
+                let number = u64::try_from(*number).ok().filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
+                set(config, number);
+            }
+            (Kind::Flag { set }, Value::Flag(flag)) => set(config, *flag),
+            (Kind::OneOf { words, set }, Value::Text(word)) if words.contains(&word.as_str()) => set(config, word),
+            (Kind::Text { max_chars, set }, Value::Text(text)) if is_text(text, max_chars) => set(config, text.clone()),
+            (Kind::Texts { max_items, max_chars, set }, Value::List(items)) => {
+                set(config, texts(items, max_items, max_chars).ok_or_else(refused)?);
+            }
+            (Kind::Address { set }, Value::Text(text)) => set(config, text.parse().map_err(|_| refused())?),
+            (Kind::Path { set }, Value::Text(text)) if !text.is_empty() && !text.contains('\0') => {
+                set(config, text.into());
+            }
+            (Kind::Path { set }, Value::Path(path)) if !path.as_os_str().is_empty() => set(config, path.clone()),
+            (Kind::Url { set }, Value::Text(text)) => {
+                set(config, plain_url(text).map_err(|reason| format!("`{}` {reason}", self.key))?);
+            }
+            _ => return Err(refused()),
+        }
+        Ok(())
+    }
+}
+
+fn texts(items: &[Value], max_items: usize, max_chars: usize) -> Option<Vec<String>> {
+    let texts: Vec<String> = items
+        .iter()
+        .map(|item| match item {
+            Value::Text(text) if is_text(text, max_chars) && text.trim() == text => Some(text.clone()),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let different = texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text));
+    ((1..=max_items).contains(&texts.len()) && different).then_some(texts)
+}
+
+fn is_text(text: &str, max_chars: usize) -> bool {
+    (1..=max_chars).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+fn with_server(config: &mut Config, change: impl FnOnce(&mut ClickHouse)) {
+    // The address is applied first, and it is required: `load` has refused a section without one.
+    if let Some(server) = config.store.clickhouse_mut() {
+        change(server);
+    }
+}
+
+/// Sizes are limited far below what an address space of 32 bits holds, so that the conversion never cuts.
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn to_collector(number: u64) -> Option<CollectorNumber> {
+    u8::try_from(number).ok().and_then(CollectorNumber::new)
+}
+
+fn quoted(text: impl std::fmt::Display) -> String {
+    format!("\"{text}\"")
+}

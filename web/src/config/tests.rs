@@ -1,0 +1,283 @@
+//! What the configuration takes and refuses, and how it says so.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::settings::{BATCH_ROWS_MAX, Kind, SETTINGS, Setting, TELEMETRY_ID_CHARS, TELEMETRY_IDS_MAX};
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::from_text("t.toml", text, Vec::new())
+}
+
+/// The whole message of a refusal.
+fn refusal(text: &str) -> String {
+    match parse(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The file that sets `key`, which may stand in a section, to `value`.
+fn setting(key: &str, value: &str) -> String {
+    format!("{key} = {value}\n")
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(parse("").expect("valid"), Config::default());
+}
+
+#[test]
+fn every_setting_of_a_file_arrives() {
+    let text = r#"
+        listen = "[::1]:9090"
+        data_dir = "/srv/t"
+        telemetry_ids = ["one", "two"]
+        strict_fields = true
+        on_invalid = "reject"
+        body_limit_bytes = 65_536
+        collector_number = 7
+        read_wait_ms = 250
+        [store.clickhouse]
+        url = "https://db.example:8443"
+        database = "telemetry"
+        user = "writer"
+        password_file = "/run/secret"
+        [journal]
+        segment_bytes = 0x400000
+        quota_bytes = 8_388_608
+        [drain]
+        batch_rows = 10
+        batch_bytes = 100_000
+        batch_age_ms = 20
+    "#;
+    let config = parse(text).expect("valid");
+    let url = url::Url::parse("https://db.example:8443").expect("a url");
+    let server = ClickHouse {
+        database: "telemetry".into(),
+        user: "writer".into(),
+        password_file: Some(PathBuf::from("/run/secret")),
+        ..ClickHouse::at(url)
+    };
+    let expected = Config {
+        listen: "[::1]:9090".parse().expect("an address"),
+        data_dir: "/srv/t".into(),
+        telemetry_ids: vec!["one".into(), "two".into()],
+        strict_fields: true,
+        on_invalid: OnInvalid::Reject,
+        body_limit_bytes: 65_536,
+        collector_number: CollectorNumber::new(7).expect("below 64"),
+        read_wait_ms: 250,
+        store: Store::ClickHouse(server),
+        journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
+        drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20 },
+    };
+    assert_eq!(config, expected);
+    for setting in SETTINGS.iter().filter(|setting| setting.key != "store") {
+        assert!(
+            text.contains(setting.key.rsplit('.').next().unwrap_or_default()),
+            "{} is not in this test",
+            setting.key
+        );
+    }
+}
+
+#[test]
+fn what_a_setting_shows_is_what_the_file_may_say() {
+    for setting in SETTINGS.iter().filter(|setting| !setting.default_text().is_empty() && !is_of_server(setting)) {
+        let text = format!("{} = {}\n", setting.key, setting.default_text());
+        assert_eq!(parse(&text).expect(setting.key), Config::default());
+    }
+}
+
+fn is_of_server(setting: &Setting) -> bool {
+    setting.key.starts_with("store.clickhouse.")
+}
+
+#[test]
+fn every_number_is_limited_at_both_edges() {
+    for setting in SETTINGS {
+        let Kind::Number { min, max, .. } = setting.kind else { continue };
+        for allowed in [min, max] {
+            let mut config = Config::default();
+            setting.apply(&mut config, &Value::Number(i128::from(allowed))).expect(setting.key);
+            assert_eq!(setting.shown(&config), allowed.to_string());
+        }
+        for refused in [i128::from(min) - 1, i128::from(max) + 1] {
+            let message = setting.apply(&mut Config::default(), &Value::Number(refused)).expect_err(setting.key);
+            assert!(message.contains(setting.key) && message.contains(&setting.allowed()), "{message}");
+        }
+    }
+}
+
+#[test]
+fn ranges_are_those_of_the_types_behind_them() {
+    let max = |key| match Setting::named(key).expect(key).kind {
+        Kind::Number { max, .. } => max,
+        _ => panic!("{key} is no number"),
+    };
+    assert_eq!(max("collector_number"), 63);
+    assert_eq!(max("drain.batch_rows"), BATCH_ROWS_MAX);
+}
+
+#[test]
+fn a_number_beyond_64_bits_is_refused_with_its_line() {
+    let message = refusal("\nread_wait_ms = 99999999999999999999999999999999999999999\n");
+    assert!(message.starts_with("t.toml:2: "), "{message}");
+}
+
+#[test]
+fn a_list_of_ids_is_limited_at_both_edges() {
+    let ids = |count: usize| {
+        let ids: Vec<String> = (0..count).map(|n| format!("\"id{n}\"")).collect();
+        setting("telemetry_ids", &format!("[{}]", ids.join(",")))
+    };
+    assert_eq!(parse(&ids(TELEMETRY_IDS_MAX)).expect("valid").telemetry_ids.len(), TELEMETRY_IDS_MAX);
+    for bad in [ids(0), ids(TELEMETRY_IDS_MAX + 1), setting("telemetry_ids", "[\"a\", \"a\"]")] {
+        assert!(refusal(&bad).contains("`telemetry_ids` must be a list of"));
+    }
+}
+
+#[test]
+fn an_id_is_limited_at_both_edges() {
+    let id = |chars: usize| setting("telemetry_ids", &format!("[\"{}\"]", "ü".repeat(chars)));
+    assert!(parse(&id(1)).is_ok() && parse(&id(TELEMETRY_ID_CHARS)).is_ok());
+    for bad in ["[\"\"]", "[\" a\"]", "[\"a\\u0000\"]", "[1]", "\"a\""] {
+        assert!(refusal(&setting("telemetry_ids", bad)).contains("`telemetry_ids`"), "{bad}");
+    }
+    assert!(refusal(&id(TELEMETRY_ID_CHARS + 1)).contains("1 to 256 characters"));
+}
+
+#[test]
+fn a_wrong_type_names_the_key_its_line_and_what_is_allowed() {
+    for (text, expected) in [
+        ("strict_fields = 1", "t.toml:1: `strict_fields` must be true or false, not 1"),
+        (
+            "body_limit_bytes = \"1M\"",
+            "`body_limit_bytes` must be a whole number of bytes from 65536 to 16777216, not \"1M\"",
+        ),
+        ("read_wait_ms = 1.5", "not a number with a fraction"),
+        ("read_wait_ms = -1", "from 0 to 60000, not -1"),
+        ("data_dir = 5", "`data_dir` must be a path, not 5"),
+        ("data_dir = \"\"", "`data_dir` must be a path"),
+        ("listen = \"localhost\"", "`listen` must be an IP address and a port as \"127.0.0.1:8080\""),
+        ("on_invalid = \"quarantine\"", "`on_invalid` must be \"reject\", not \"quarantine\""),
+        ("\n\nstore = \"clickhouse\"", "t.toml:3: `store` must be \"embedded\", not \"clickhouse\""),
+        ("data_dir = 2026-11-22", "not a date"),
+    ] {
+        let message = refusal(text);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one_and_its_line() {
+    for (text, line, nearest) in [
+        ("listne = 1", 1, "listen"),
+        ("\ndatadir = 1", 2, "data_dir"),
+        ("[journal]\nsegment_byte = 1", 2, "journal.segment_bytes"),
+        ("[jurnal]\nquota_bytes = 1", 2, "journal.quota_bytes"),
+        ("quota_bytes = 1", 1, "journal.quota_bytes"),
+        ("[drain]\n\nbatch_age = 1", 3, "drain.batch_age_ms"),
+        ("[store.clickhouse]\nurl = \"http://h\"\npassword = \"x\"", 3, "store.clickhouse.password_file"),
+        ("[nothing_like_it]", 1, "on_invalid"),
+    ] {
+        let message = refusal(text);
+        assert!(message.starts_with(&format!("t.toml:{line}: unknown key `")), "{message}");
+        assert!(message.contains(&format!("`{nearest}`")) || text.starts_with("[nothing"), "{message}");
+    }
+}
+
+#[test]
+fn a_section_that_is_given_a_value_says_what_belongs_into_it() {
+    assert!(refusal("journal = 5").contains("`journal` is a section; its keys are journal.segment_bytes"));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let message = refusal("listne = 1\nstrict_fields = 2\n[drain]\nbatch_rows = 0\n");
+    assert_eq!(message.lines().count(), 3, "{message}");
+}
+
+#[test]
+fn what_is_no_toml_is_refused_with_its_line() {
+    assert!(refusal("listen = \"a\"\nlisten = \"b\"\n").starts_with("t.toml:2: duplicate key"));
+    assert!(refusal("strict_fields = true\n=\n").starts_with("t.toml:2: "));
+}
+
+#[test]
+fn sizes_that_contradict_each_other_are_refused_at_their_edges() {
+    let sizes = |segment: u64, quota: u64, body: u64| {
+        parse(&format!("body_limit_bytes={body}\n[journal]\nsegment_bytes={segment}\nquota_bytes={quota}\n"))
+    };
+    assert!(sizes(4 * MIB, 8 * MIB, MIB).is_ok());
+    let message = sizes(4 * MIB, 8 * MIB, MIB + 1).expect_err("a segment that is too small").to_string();
+    assert!(message.contains("`journal.segment_bytes` (4194304) must be at least 4 times"), "{message}");
+    let message = sizes(5 * MIB, 10 * MIB - 1, MIB).expect_err("a quota that is too small").to_string();
+    assert!(message.contains("`journal.quota_bytes` (10485759) must be at least 2 times"), "{message}");
+}
+
+#[test]
+fn a_server_needs_its_address() {
+    assert_eq!(refusal("[store.clickhouse]\nuser = \"x\"\n"), "t.toml:2: `store.clickhouse.url` is missing");
+    assert!(refusal("[store.clickhouse]\n").ends_with("`store.clickhouse.url` is missing"));
+}
+
+#[test]
+fn an_address_of_a_server_is_only_that() {
+    for bad in ["ftp://h", "h:8123", "http://u:p@h", "http://h/db", "http://h?database=d", "http://", "http://h/#x"] {
+        let message = refusal(&format!("[store.clickhouse]\nurl = \"{bad}\"\n"));
+        assert!(message.contains("`store.clickhouse.url` must"), "{message}");
+        assert!(!message.contains("u:p"), "{message}");
+    }
+}
+
+#[test]
+fn a_password_comes_from_its_file_and_shows_itself_nowhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let secret = dir.path().join("secret");
+    let file = dir.path().join("t.toml");
+    fs::write(&secret, "geheim \n").expect("written");
+    let text = format!("[store.clickhouse]\nurl='http://h'\npassword_file='{}'\n", secret.display());
+    fs::write(&file, text).expect("written");
+    let config = Config::load(Some(&file), Overrides::default()).expect("valid");
+    assert_eq!(config.store.clickhouse().expect("a server").password.reveal(), "geheim ");
+    assert!(!format!("{config:?}").contains("geheim"));
+    fs::remove_file(&secret).expect("removed");
+    let error = Config::load(Some(&file), Overrides::default()).expect_err("no password file");
+    assert!(matches!(error, ConfigError::Unreadable { path, .. } if path == secret));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Some("no/such.toml".as_ref()), Overrides::default()).expect_err("no file");
+    assert!(error.to_string().starts_with("cannot read no/such.toml: "));
+}
+
+#[test]
+fn the_sample_holds_every_setting_with_its_default() {
+    let sample = include_str!("../../../deploy/telemetrics.toml");
+    assert_eq!(parse(sample).expect("valid"), Config::default());
+    let without_comments = sample.replace("#| ", "").replace("store = \"embedded\"\n", "");
+    let with_server = parse(&without_comments).expect("valid without comment signs");
+    assert!(with_server.store.clickhouse().is_some());
+    let keys: Vec<String> = file::entries(&sample.replace("#| ", "").replace("store = \"embedded\"\n", ""))
+        .expect("entries")
+        .into_iter()
+        .map(|e| e.key)
+        .collect();
+    for setting in SETTINGS.iter().filter(|setting| setting.key != "store") {
+        assert!(keys.iter().any(|key| key == setting.key), "{} is not in the sample", setting.key);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,60}", key in "[a-z_.]{1,20}", value in "[\\[\\]{}\"0-9a-z.=, -]{0,20}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("{key} = {value}"));
+    }
+}

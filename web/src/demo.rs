@@ -1,0 +1,44 @@
+//! `telemetrics demo`: a server on a temporary directory, filled with invented records.
+
+use std::sync::Arc;
+
+use telemetrics_collector::drain::Batch;
+use telemetrics_collector::store::{EmbeddedStore, Store, StoreError};
+use telemetrics_schema::generator::{Fleet, generate};
+use telemetrics_schema::layout::DataDir;
+use telemetrics_schema::{CollectorNumber, IdSequence, Record, TimestampUs};
+
+/// Records that are written at a time.
+const BATCH_ROWS: usize = 131_072;
+
+/// Writes `records` invented records, received in the five weeks before `now`, into the store in `data`.
+///
+/// # Errors
+/// As the store's.
+pub async fn fill(
+    data: &DataDir,
+    collector: CollectorNumber,
+    records: u64,
+    seed: u64,
+    now: TimestampUs,
+) -> Result<(), StoreError> {
+    let fleet = Fleet::demo(seed, records, now);
+    let mut store = Store::Embedded(EmbeddedStore::open(&data.records_table(), collector).await?);
+    let mut ids = IdSequence::after(collector, None);
+    let mut batch: Vec<Arc<Record>> = Vec::new();
+    for (ts_reception, report) in generate(&fleet) {
+        let other_day = batch.last().is_some_and(|last| last.ts_reception.day() != ts_reception.day());
+        if other_day || batch.len() == BATCH_ROWS {
+            write(&mut store, std::mem::take(&mut batch)).await?;
+        }
+        batch.push(Arc::new(Record { id: ids.next(ts_reception), ts_reception, report }));
+    }
+    write(&mut store, batch).await
+}
+
+async fn write(store: &mut Store, records: Vec<Arc<Record>>) -> Result<(), StoreError> {
+    match Batch::of(records) {
+        Some(batch) => store.insert(&batch).await,
+        None => Ok(()),
+    }
+}

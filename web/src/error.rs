@@ -1,0 +1,77 @@
+//! Errors of API and pages, and the one place where they become HTTP.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use telemetrics_analytics::Error;
+use telemetrics_collector::http::ErrorBody;
+use telemetrics_schema::wire::FieldError;
+
+/// Why a request was not answered, by what the client has to do.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// Ask something else.
+    #[error("{0}")]
+    Invalid(InvalidParameter),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The question failed.
+    #[error(transparent)]
+    Question(#[from] Error),
+}
+
+/// A query parameter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {reason}.")]
+pub struct InvalidParameter {
+    /// Name of the parameter as it was given.
+    pub name: String,
+    /// What is wrong with it, as the rest of a sentence.
+    pub reason: String,
+}
+
+impl InvalidParameter {
+    /// `name` as it was given and the rest of a sentence about it.
+    pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), reason: reason.into() }
+    }
+}
+
+impl From<InvalidParameter> for WebError {
+    fn from(parameter: InvalidParameter) -> Self {
+        Self::Invalid(parameter)
+    }
+}
+
+impl WebError {
+    /// The status that tells the client what to do.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::Question(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Question(Error::TooMuch(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Question(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Question(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status.is_server_error() {
+            tracing::error!(error = %self, "a request failed");
+        }
+        let errors = match &self {
+            Self::Invalid(p) => vec![FieldError { field: p.name.clone(), reason: p.reason.clone() }],
+            _ => Vec::new(),
+        };
+        let mut response = (status, Json(ErrorBody { message: self.to_string(), errors })).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

@@ -1,0 +1,16 @@
+//! The server as a whole: configuration, command line, routes, API and pages, wired to collector and questions.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod error;
+pub mod health;
+pub mod logging;
+pub mod pages;
+pub mod routes;
+pub mod serve;
+pub mod server;
+pub mod state;
+pub mod stop;

@@ -1,0 +1,31 @@
+//! Where pages and what they link to live. Addresses of the original service stay, because people have bookmarked them.
+
+use telemetrics_schema::RecordId;
+
+/// The page Records.
+pub const RECORDS: &str = "/telemetryui/records";
+/// The page Record, as a route with its parameter.
+pub const RECORD: &str = "/telemetryui/records/record_details/{id}";
+/// The records API.
+pub const API_RECORDS: &str = "/api/records";
+/// Files that pages load, as a route with its parameter.
+pub const ASSET: &str = "/static/{name}";
+
+/// The page of one record.
+#[must_use]
+pub fn record(id: RecordId) -> String {
+    format!("{RECORDS}/record_details/{id}")
+}
+
+/// One record in the records API.
+#[must_use]
+pub fn api_record(id: RecordId) -> String {
+    format!("{API_RECORDS}/{id}")
+}
+
+/// `path` with `pairs` as its query string.
+#[must_use]
+pub fn with_query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}

@@ -1,0 +1,79 @@
+//! The page that says why there is no page: not found, not available now, failed.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use super::{Shell, render};
+use crate::error::WebError;
+
+/// Longest explanation, in characters: reasons come from stores and may be long.
+const EXPLANATION_CHARS: usize = 1_000;
+
+/// See the module.
+#[derive(Debug, Clone, Template)]
+#[template(path = "message.html")]
+pub struct MessagePage {
+    shell: Shell,
+    explanation: String,
+}
+
+/// Seconds after which a page that is not available now may be asked for again.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+
+/// The answer for a page that could not be made.
+pub fn failed(error: &WebError) -> Response {
+    let status = error.status();
+    if status.is_server_error() {
+        tracing::error!(%error, "a page failed");
+    }
+    let mut response = render(status, &MessagePage::new(title(status), &error.to_string()));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+    }
+    response
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "This cannot be asked",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::UNPROCESSABLE_ENTITY => "This question is too large",
+        StatusCode::SERVICE_UNAVAILABLE => "The store cannot be read now",
+        _ => "Something failed",
+    }
+}
+
+impl MessagePage {
+    /// A page that consists of a title and what the reader should know or do.
+    #[must_use]
+    pub fn new(title: &str, explanation: &str) -> Self {
+        let shell = Shell::new(title, None);
+        Self { shell, explanation: super::text::line(explanation, EXPLANATION_CHARS) }
+    }
+
+    /// For a record that is not there, whatever its `id` looked like in the address.
+    #[must_use]
+    pub fn no_such_record(id: &str) -> Self {
+        let id = super::text::line(id, 40);
+        let why = "It may be older than the retention policy allows, or the number may be mistyped.";
+        Self::new("No such record", &format!("There is no record {id}. {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetrics_analytics::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_page_that_failed_has_the_status_of_its_error_and_says_when_to_come_back() {
+        let away = failed(&Error::Unavailable("the disk is gone".to_owned()).into());
+        assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(away.headers()[header::RETRY_AFTER], RETRY_AFTER_S);
+        let wrong = failed(&Error::Invalid("no".to_owned()).into());
+        assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+        assert!(!wrong.headers().contains_key(header::RETRY_AFTER));
+    }
+}

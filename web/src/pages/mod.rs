@@ -1,0 +1,95 @@
+//! The web pages: one module per page, with its template of the same name in `templates/`.
+//!
+//! A page is a pure function from what was asked and what was found to a template struct; the handler that asks is a
+//! few lines on top. Pages work without scripts, load nothing from another host, and stay below [`PAGE_LIMIT_BYTES`]
+//! whatever the data: every text and every list that comes from data is cut to a length named beside it.
+
+pub mod address;
+pub mod assets;
+pub mod example;
+pub mod message;
+pub mod query;
+pub mod record;
+pub mod records;
+pub mod text;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use askama::Template;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// Largest HTML of a page in bytes.
+pub const PAGE_LIMIT_BYTES: usize = 150_000;
+
+/// What a page may load and where its form may go: its own server, and nothing written into the page itself.
+pub const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Headers of every page. Records arrive all the time, so that a stored copy is never good without a question.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::CACHE_CONTROL, "private, no-cache"),
+];
+
+/// An entry of the navigation that every page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tab {
+    /// What people read.
+    pub label: &'static str,
+    /// Where it leads.
+    pub address: &'static str,
+}
+
+/// The tab of the pages Records and Record.
+pub const RECORDS_TAB: Tab = Tab { label: "Records", address: address::RECORDS };
+
+/// All tabs, from left to right; a page gets its tab when it works.
+pub const TABS: [Tab; 1] = [RECORDS_TAB];
+
+/// What `base.html` needs to put a page into its frame.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    title: String,
+    current: Option<Tab>,
+    tabs: &'static [Tab],
+    stylesheet: &'static str,
+    icon: &'static str,
+    version: &'static str,
+}
+
+impl Shell {
+    /// The frame of a page with that title, which is also its heading, and the tab that it belongs to, if any.
+    #[must_use]
+    pub fn new(title: impl Into<String>, current: Option<Tab>) -> Self {
+        Self {
+            title: title.into(),
+            current,
+            tabs: &TABS,
+            stylesheet: assets::STYLESHEET.address(),
+            icon: assets::ICON.address(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn is_current(&self, tab: &Tab) -> bool {
+        self.current.as_ref() == Some(tab)
+    }
+}
+
+/// The answer that shows `page`.
+pub fn render(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => (status, HEADERS, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a template could not be rendered");
+            (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why.\n").into_response()
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The query string of a page as it was given: the filters that the form repeats and that links carry on.
+
+use url::form_urlencoded;
+
+use super::address;
+use crate::error::InvalidParameter;
+
+/// Longest query string of a page, in bytes: links repeat it, and a page has a limit.
+pub const QUERY_LIMIT_BYTES: usize = 2_048;
+/// Most parameters of a page.
+pub const PARAMETERS_MAX: usize = 32;
+
+/// Parameter that says where a page begins.
+pub const CURSOR: &str = "cursor";
+/// Parameters that say which part of the records is shown, not which records.
+pub const PAGING: [&str; 1] = [CURSOR];
+
+/// Why what was asked cannot be answered; shown beside the form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The parameter that is wrong, when it is one.
+    pub parameter: Option<String>,
+    /// What is wrong and what is allowed, a sentence.
+    pub message: String,
+}
+
+impl From<InvalidParameter> for Problem {
+    fn from(invalid: InvalidParameter) -> Self {
+        Self { message: invalid.to_string(), parameter: Some(invalid.name) }
+    }
+}
+
+/// The parameters of a page in their order. A form sends its empty fields too: they are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Given {
+    pairs: Vec<(String, String)>,
+}
+
+impl Given {
+    /// The parameters of a query string (without its `?`).
+    ///
+    /// # Errors
+    /// When it is longer than [`QUERY_LIMIT_BYTES`] or has more than [`PARAMETERS_MAX`] parameters.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let too_much = |message: String| Problem { parameter: None, message };
+        if query.len() > QUERY_LIMIT_BYTES {
+            return Err(too_much(format!("The filters are longer than {QUERY_LIMIT_BYTES} bytes.")));
+        }
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        if pairs.len() > PARAMETERS_MAX {
+            return Err(too_much(format!("There are more than {PARAMETERS_MAX} filters.")));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// All parameters, as the records API takes them.
+    #[must_use]
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+
+    /// The value of a parameter, empty when it is not given.
+    #[must_use]
+    pub fn value(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value)
+    }
+
+    /// The parameters that say which records are shown.
+    pub fn filters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| !PAGING.contains(name))
+    }
+
+    /// Whether anything but the place in the list is given.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.filters().next().is_some()
+    }
+
+    /// `path` with the same filters and `more`.
+    #[must_use]
+    pub fn link(&self, path: &str, more: &[(&str, &str)]) -> String {
+        address::with_query(path, self.filters().chain(more.iter().copied()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_fields_of_the_form_are_left_out() {
+        let given = Given::parse("classification=&severity=3&machine_id=").expect("short");
+        assert_eq!(given.pairs(), [("severity".to_owned(), "3".to_owned())]);
+        assert!(!Given::parse("severity=&cursor=x").expect("short").is_filtered());
+    }
+
+    #[test]
+    fn links_carry_the_filters_and_not_the_place() {
+        let given = Given::parse("build=a%26b&cursor=old").expect("short");
+        assert_eq!(given.link("/r", &[("cursor", "new")]), "/r?build=a%26b&cursor=new");
+        assert_eq!(Given::default().link("/r", &[]), "/r");
+    }
+
+    #[test]
+    fn both_limits_hold_at_their_edges() {
+        let long = |bytes: usize| format!("a={}", "x".repeat(bytes - 2));
+        assert!(Given::parse(&long(QUERY_LIMIT_BYTES)).is_ok());
+        assert!(Given::parse(&long(QUERY_LIMIT_BYTES + 1)).is_err());
+        let many = |count: usize| vec!["a=b"; count].join("&");
+        assert!(Given::parse(&many(PARAMETERS_MAX)).is_ok());
+        assert!(Given::parse(&many(PARAMETERS_MAX + 1)).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Samples of every page: an ordinary one, an empty one, and one full of data that wants to do harm.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use telemetrics_analytics::questions::offered::Offered;
+use telemetrics_analytics::questions::records::{Cursor, Page};
+use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
+
+use super::example;
+use super::message::MessagePage;
+use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
+use super::record::RecordPage;
+use super::records::{Found, PAGE_ROWS, RecordsPage};
+
+/// Text that would be markup, leave an attribute, or rearrange what stands beside it.
+pub(super) const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\0&amp;";
+
+const NOW: TimestampUs = TimestampUs::from_s(1_795_342_080);
+
+/// One page as HTML, the template that made it, and what it shows.
+pub(super) struct Sample {
+    pub(super) template: &'static str,
+    pub(super) what: &'static str,
+    pub(super) html: String,
+}
+
+/// Every page in every state.
+pub(super) fn all() -> &'static [Sample] {
+    &ALL
+}
+
+static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
+    vec![
+        records("ordinary", &some_records(&crash())),
+        records("hostile", &some_records(&hostile())),
+        sample("records.html", "no records at all", &empty("", 0)),
+        sample("records.html", "none that match", &empty("severity=4", 0)),
+        sample("records.html", "a page behind the last one", &empty("cursor=x", 9)),
+        sample("records.html", "refused", &refused()),
+        sample("record.html", "crash", &RecordPage::new(&crash())),
+        sample("record.html", "hostile", &RecordPage::new(&hostile())),
+        sample("record.html", "sparse", &RecordPage::new(&sparse())),
+        sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
+        sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
+    ]
+});
+
+/// The sample of that name.
+pub(super) fn one(template: &str, what: &str) -> &'static str {
+    let found = all().iter().find(|sample| sample.template == template && sample.what == what);
+    found.map_or_else(|| panic!("no sample {template} {what}"), |sample| &sample.html)
+}
+
+fn sample(template: &'static str, what: &'static str, page: &impl Template) -> Sample {
+    Sample { template, what, html: page.render().expect("a page") }
+}
+
+fn records(what: &'static str, records: &[Record]) -> Sample {
+    let offered: Vec<String> = records.iter().map(|record| record.report.classification.clone()).collect();
+    let offered: Vec<String> =
+        offered.iter().cycle().take(5_000).enumerate().map(|(n, class)| format!("{class}{n}")).collect();
+    let offer = Offered { classifications: offered.clone(), systems: offered.clone(), builds: offered };
+    let older = Some(Cursor::OlderThan(RecordId(5)));
+    let page = Page { records: records.to_vec(), older, newer: Some(Cursor::NewerThan(RecordId(9))) };
+    let found = Found { page: &page, total: 12_345, pending_records: 3, first_record: "" };
+    sample("records.html", what, &RecordsPage::found(&given(what), &offer, &found))
+}
+
+/// Ordinary filters, or the worst that a query string can hold.
+fn given(what: &str) -> Given {
+    if what == "ordinary" {
+        return Given::parse("classification=org.clearlinux/*&severity=3&event_id=0123&cursor=here").expect("short");
+    }
+    let names = ["classification", "severity", "build", "machine_id", "x"];
+    let value = "<".repeat((QUERY_LIMIT_BYTES - 100) / names.len());
+    let query: Vec<String> = names.iter().map(|name| format!("{name}={value}")).collect();
+    Given::parse(&query.join("&")).expect("within the limits")
+}
+
+fn empty(query: &str, total: u64) -> RecordsPage {
+    let given = Given::parse(query).expect("short");
+    let first_record = example::first_record("http://127.0.0.1:8080", NOW);
+    let page = Page { records: Vec::new(), older: None, newer: None };
+    let found = Found { page: &page, total, pending_records: 0, first_record: &first_record };
+    RecordsPage::found(&given, &Offered::default(), &found)
+}
+
+fn refused() -> RecordsPage {
+    let query = format!("severity=7{}", "&x=<y>".repeat(PARAMETERS_MAX - 1));
+    let given = Given::parse(&query).expect("within the limits");
+    let problem =
+        Problem { parameter: Some("severity".to_owned()), message: "severity has to be 1 to 4, not 7".to_owned() };
+    RecordsPage::refused(&given, &Offered::default(), &problem)
+}
+
+fn some_records(record: &Record) -> Vec<Record> {
+    // One more than a page takes.
+    (0..=i64::try_from(PAGE_ROWS).expect("small"))
+        .map(|n| Record { id: RecordId(RecordId::MAX.0 - n), ..record.clone() })
+        .collect()
+}
+
+/// A record as the crash probe sends it.
+pub(super) fn crash() -> Record {
+    let report = Report {
+        record_format_version: 4,
+        classification: "org.clearlinux/crash/clr".into(),
+        severity: 3,
+        machine_id: "0123456789abcdef0123456789abcdef".into(),
+        ts_capture_s: 1_795_342_000,
+        arch: "x86_64".into(),
+        host_type: "LENOVO|20XW|ThinkPad".into(),
+        build: "43210".into(),
+        kernel_version: "6.12.1-1.native".into(),
+        payload_format_version: 1,
+        system_name: "clear-linux-os".into(),
+        board_name: "20XW|LENOVO".into(),
+        cpu_model: "Sample CPU".into(),
+        bios_version: "N32ET86W".into(),
+        event_id: "00112233445566778899aabbccddeeff".into(),
+        external: true,
+        payload: "Process: /usr/bin/crasher\nPID: 7\n\nBacktrace (TID 7):\n#0 deref() - [/usr/bin/crasher] - a.c:6\n"
+            .into(),
+    };
+    Record { id: RecordId(891_234_567_890_123), ts_reception: NOW, report }
+}
+
+/// A record of the oldest format from a machine that says as little as it may.
+fn sparse() -> Record {
+    let missing = || "N/A".to_owned();
+    let report = Report {
+        record_format_version: 1,
+        classification: "//".into(),
+        severity: 1,
+        system_name: missing(),
+        board_name: missing(),
+        cpu_model: missing(),
+        bios_version: missing(),
+        event_id: missing(),
+        ..Report::default()
+    };
+    Record { id: RecordId(1), ts_reception: TimestampUs(i64::MAX), report }
+}
+
+/// A record whose every text wants to break the page and is longer than any valid one.
+pub(super) fn hostile() -> Record {
+    let text = || format!("{HOSTILE}{}", "<".repeat(8_192));
+    let report = Report {
+        severity: 4,
+        classification: text(),
+        machine_id: text(),
+        arch: text(),
+        host_type: text(),
+        build: text(),
+        kernel_version: text(),
+        system_name: text(),
+        board_name: text(),
+        cpu_model: text(),
+        bios_version: text(),
+        event_id: text(),
+        payload: format!("\n{HOSTILE}{}", "<".repeat(100_000)),
+        ..Report::default()
+    };
+    Record { id: RecordId::MAX, ts_reception: NOW, report }
+}

@@ -1,0 +1,183 @@
+//! Puts a server together: store, collector, questions, routes; and takes it apart in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use telemetrics_analytics::clickhouse::ClickHouseSettings;
+use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
+use telemetrics_collector::http::Ingest;
+use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
+use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, Store};
+use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
+use telemetrics_schema::RecordId;
+use telemetrics_schema::layout::DataDir;
+use telemetrics_schema::recent::Recent;
+use telemetrics_schema::time::Clock;
+use telemetrics_schema::wire::Rules;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{self, Config};
+use crate::routes::{self, PAGES};
+use crate::server;
+use crate::state::AppState;
+
+/// How long the store may take for what is left when the server stops; the rest stays in the journal.
+const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a start waits for a ClickHouse server to make its table.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Anything that keeps a server from starting, with the sentence to print.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A server that is ready to accept connections.
+pub struct Server {
+    listener: TcpListener,
+    router: axum::Router,
+    drain: RunningDrain,
+}
+
+impl Server {
+    /// Opens the store, replays the journal and binds the address.
+    ///
+    /// # Errors
+    /// The first thing that does not work, as a sentence for the operator.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let data = DataDir::new(&config.data_dir);
+        std::fs::create_dir_all(data.path())
+            .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+        let recent = Recent::default();
+        let (store, delivered) = open_store(config, &data).await?;
+        let settings = collector_settings(config, &data, delivered);
+        let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(&clock))?;
+        report(&recovered);
+        let analytics = Arc::new(open_analytics(config, &data, recent).await?);
+        let rules = Rules { telemetry_ids: config.telemetry_ids.clone(), strict_fields: config.strict_fields };
+        let ingest =
+            Ingest { collector: collector.clone(), rules: Arc::new(rules), body_limit_bytes: config.body_limit_bytes };
+        let read_wait = config.store.clickhouse().map(|_| Duration::from_millis(config.read_wait_ms));
+        let state = AppState { analytics, collector, clock, read_wait };
+        Ok(Self { listener, router: routes::router(state, ingest), drain })
+    }
+
+    /// The address that it listens on, with the port that the system chose where 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled, then finishes what has begun and delivers what is left.
+    pub async fn run(self, stop: CancellationToken) {
+        server::run(self.listener, self.router, stop).await;
+        self.drain.stop(LAST_FLUSH_TIMEOUT).await;
+        info!("stopped");
+    }
+}
+
+/// What a person at the terminal wants to know first.
+#[must_use]
+pub fn greeting(config: &Config, address: SocketAddr) -> String {
+    let base = format!("http://{address}");
+    let data = config.data_dir.display();
+    let kept = match config.store.clickhouse() {
+        None => format!("records and journal in {data}"),
+        Some(server) => {
+            format!("records in ClickHouse at {} (database {}), journal in {data}", server.url, server.database)
+        }
+    };
+    format!(
+        "telemetrics {version}\n  pages    {base}{PAGES}\n  API      {base}/api/records\n  probes   server={base}/v2/collector\n  \
+         data     {kept}\n",
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<RecordId>), StartError> {
+    Ok(match config.store.clickhouse() {
+        None => {
+            let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
+            let delivered = store.delivered();
+            (Store::Embedded(store), delivered)
+        }
+        Some(server) => {
+            let store = ClickHouseStore::new(&target(server), Limits::default().retention_days);
+            let store = Store::ClickHouse(Box::new(store));
+            prepare(&store).await;
+            (store, None)
+        }
+    })
+}
+
+/// Makes the table before the first question can be asked. A server that is away keeps nobody from posting: the drain
+/// goes on trying.
+async fn prepare(store: &Store) {
+    match tokio::time::timeout(PREPARE_TIMEOUT, store.prepare()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "starting without the store"),
+        Err(_) => warn!(limit_s = PREPARE_TIMEOUT.as_secs(), "starting without the store, it does not answer"),
+    }
+}
+
+fn target(server: &config::ClickHouse) -> ClickHouseTarget {
+    ClickHouseTarget {
+        url: server.url.to_string(),
+        database: server.database.clone(),
+        user: server.user.clone(),
+        password: server.password.reveal().to_owned(),
+    }
+}
+
+fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordId>) -> CollectorSettings {
+    CollectorSettings {
+        ids: Ids { collector: config.collector_number, above: delivered },
+        journal: JournalSettings {
+            segment_bytes: config.journal.segment_bytes,
+            quota_bytes: config.journal.quota_bytes,
+            ..JournalSettings::new(data.journal())
+        },
+        drain: DrainSettings {
+            batch_rows: config.drain.batch_rows,
+            batch_bytes: config.drain.batch_bytes,
+            batch_age: Duration::from_millis(config.drain.batch_age_ms),
+            ..DrainSettings::default()
+        },
+    }
+}
+
+async fn open_analytics(config: &Config, data: &DataDir, recent: Recent) -> Result<Analytics, StartError> {
+    Ok(match config.store.clickhouse() {
+        None => {
+            let table: &Path = &data.records_table();
+            let reader = EmbeddedReader::open(table, config.collector_number, recent).await?;
+            Analytics::embedded(reader, Limits::default())?
+        }
+        Some(server) => Analytics::clickhouse(&questions_target(server), Limits::default())?,
+    })
+}
+
+fn questions_target(server: &config::ClickHouse) -> ClickHouseSettings {
+    ClickHouseSettings {
+        database: server.database.clone(),
+        user: server.user.clone(),
+        password: server.password.reveal().to_owned(),
+        ..ClickHouseSettings::new(server.url.to_string())
+    }
+}
+
+fn report(recovered: &Recovered) {
+    if let Some(torn) = &recovered.torn {
+        warn!(?torn, "the journal ended in an unfinished write; none of it had been acknowledged");
+    }
+    if recovered.pending > 0 {
+        info!(records = recovered.pending, "acknowledged records of the last run are on their way to the store");
+    }
+}

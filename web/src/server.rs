@@ -1,0 +1,96 @@
+//! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, each within limits, until it is told to stop.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+/// Connections that are served at the same time; more wait in the listener's backlog.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// How long a client may take to send the head of a request.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests that are under way may take after the server was told to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the listener rests after an error such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Streams that one HTTP/2 connection may have open.
+const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// Serves `router` on `listener` until `stop` is cancelled; requests that have begun are finished.
+pub async fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let protocol = protocol();
+    while let Some((stream, permit)) = next(&listener, &connections, &stop).await {
+        tokio::spawn(serve(stream, router.clone(), protocol.clone(), graceful.watcher(), permit));
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        warn!(limit_s = DRAIN_TIMEOUT.as_secs(), "connections were cut off before they ended");
+    }
+}
+
+fn protocol() -> Builder<TokioExecutor> {
+    let mut protocol = Builder::new(TokioExecutor::new());
+    protocol.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    protocol.http2().timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
+    protocol
+}
+
+/// The next connection together with its place among those that are served; `None` when it is time to stop.
+async fn next(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let accepted = async {
+        loop {
+            let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, permit)),
+                Err(error) => {
+                    warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        connection = accepted => connection,
+        () = stop.cancelled() => None,
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    router: Router,
+    protocol: Builder<TokioExecutor>,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "a connection without TCP_NODELAY");
+    }
+    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
+    let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    router.oneshot(request.map(Body::new)).await
+}

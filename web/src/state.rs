@@ -1,0 +1,50 @@
+//! What request handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use telemetrics_analytics::{Analytics, View};
+use telemetrics_collector::Collector;
+use telemetrics_schema::TimestampUs;
+use telemetrics_schema::time::Clock;
+
+use crate::error::WebError;
+
+/// Shared by all handlers of API and pages.
+#[derive(Clone)]
+pub struct AppState {
+    /// Answers questions.
+    pub analytics: Arc<Analytics>,
+    /// Knows which acknowledged records the store does not have yet.
+    pub collector: Collector,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How long a question waits for acknowledged records to reach a store that cannot be read around.
+    /// `None` where readers see acknowledged records in memory.
+    pub read_wait: Option<Duration>,
+}
+
+/// What one request sees.
+pub struct Asked {
+    /// The store as it is for this request.
+    pub view: View,
+    /// The one present instant of this request.
+    pub now: TimestampUs,
+    /// Acknowledged records that the answer lacks, because the store was too slow to take them.
+    pub pending: usize,
+}
+
+impl AppState {
+    /// Begins a request: waits for what is acknowledged, then fixes instant and state of the store.
+    ///
+    /// # Errors
+    /// [`WebError`] when the store cannot be read.
+    pub async fn ask(&self) -> Result<Asked, WebError> {
+        let pending = match self.read_wait {
+            Some(wait) => self.collector.pending().flush(wait).await,
+            None => 0,
+        };
+        let now = self.clock.now();
+        Ok(Asked { view: self.analytics.at(now).await?, now, pending })
+    }
+}

@@ -1,0 +1,122 @@
+//! The pages in a real browser: nothing is refused or fails, nothing is wider than the screen, dark is dark.
+
+use std::fs;
+use std::path::Path;
+
+use telemetrics_testkit::browser::{Browser, Screen};
+use telemetrics_testkit::{Post, Server};
+
+use crate::pages::HOSTILE;
+use crate::servers::{PROGRAM, accepted, embedded, records};
+
+const RECORDS: &str = "/telemetryui/records";
+const DEMO_RECORDS: &str = "2000";
+
+fn screens() -> [Screen; 4] {
+    let screen = |width, height, dark| Screen { width, height, dark };
+    [screen(1280, 900, false), screen(1280, 900, true), screen(390, 844, false), screen(390, 844, true)]
+}
+
+/// The page `path` on every screen; pictures of it stay in the folder of the build, for people to look at.
+fn inspect(browser: &Browser, server: &Server, path: &str, name: &str) {
+    let pictures: Vec<Vec<u8>> =
+        screens().into_iter().map(|screen| show(browser, server, path, name, screen)).collect();
+    assert_ne!(pictures[0], pictures[1], "{name}: dark looks like light");
+    assert_ne!(pictures[2], pictures[3], "{name}: dark looks like light on a phone");
+}
+
+fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Screen) -> Vec<u8> {
+    let what = format!("{name} at {} px{}", screen.width, if screen.dark { ", dark" } else { "" });
+    browser.resize(screen);
+    browser.open(&server.url(path));
+    assert_is_whole(browser, &server.url(""), &what);
+    assert_fits(browser, &what);
+    assert_colours(browser, screen.dark, &what);
+    let picture = browser.screenshot();
+    assert!(picture.starts_with(b"\x89PNG"), "{what}");
+    keep(&picture, name, screen);
+    picture
+}
+
+fn keep(picture: &[u8], name: &str, screen: Screen) {
+    let scheme = if screen.dark { "dark" } else { "light" };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    fs::create_dir_all(&folder).expect("a folder for pictures");
+    fs::write(folder.join(format!("{name}-{}-{scheme}.png", screen.width)), picture).expect("a picture");
+}
+
+/// Everything was loaded, from this server alone, and no script of a record ran.
+fn assert_is_whole(browser: &Browser, base: &str, what: &str) {
+    let messages = browser.console();
+    assert!(messages.is_empty(), "{what}: {messages:?}");
+    let loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)");
+    let loaded = loaded.as_array().expect("a list");
+    assert!(loaded.iter().any(|address| address.as_str().is_some_and(|a| a.contains("/static/style."))), "{what}");
+    assert!(loaded.iter().all(|address| address.as_str().is_some_and(|a| a.starts_with(base))), "{what}: {loaded:?}");
+    let title = browser.run("return document.title");
+    assert!(title.as_str().is_some_and(|title| title.ends_with(" - telemetrics")), "{what}: {title}");
+}
+
+/// Nothing but the table's own region has to be scrolled sideways.
+fn assert_fits(browser: &Browser, what: &str) {
+    let page = "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]";
+    let widths = browser.run(page);
+    assert!(widths[0].as_u64() <= widths[1].as_u64() && widths[1].as_u64() > Some(0), "{what}: {widths}");
+}
+
+fn assert_colours(browser: &Browser, dark: bool, what: &str) {
+    let script = "return [document.documentElement, document.body].map(e => getComputedStyle(e).backgroundColor)\
+                  .filter(c => c != 'rgba(0, 0, 0, 0)').map(c => c.match(/[0-9.]+/g).slice(0, 3).map(Number))";
+    let colours = browser.run(script);
+    let background =
+        colours.as_array().and_then(|colours| colours.last()).unwrap_or_else(|| panic!("{what}: no colour"));
+    let sum: f64 = background.as_array().expect("three numbers").iter().filter_map(serde_json::Value::as_f64).sum();
+    assert_eq!(sum < 3.0 * 128.0, dark, "{what}: the background is {background}");
+}
+
+#[test]
+fn pages_with_invented_records_are_whole_on_every_screen() {
+    let server = Server::start_plain(PROGRAM, &["demo", "--records", DEMO_RECORDS, "--listen", "127.0.0.1:0"]);
+    let browser = Browser::start();
+    inspect(&browser, &server, RECORDS, "records-demo");
+    let crash = &records(&server, "classification=org.clearlinux/crash/clr&limit=1")[0]["id"];
+    inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash}"), "record-demo");
+    inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
+}
+
+#[test]
+fn pages_of_a_new_server_are_whole_on_every_screen() {
+    let server = embedded();
+    let browser = Browser::start();
+    inspect(&browser, &server, RECORDS, "records-empty");
+}
+
+#[test]
+fn pages_with_hostile_records_are_whole_on_every_screen() {
+    let server = embedded();
+    let browser = Browser::start();
+    let long = |chars: usize| "W".repeat(chars);
+    let widest =
+        Post::default().with("machine_id", long(32)).with("host_type", long(249)).with("build", "1".repeat(256));
+    let widest = widest.with("classification", format!("{}/{}/{}", long(46), long(46), long(46))).payload(long(8_192));
+    let wide_id = accepted(&server, &widest.with("board_name", long(199)).with("cpu_model", long(199)));
+    let id = accepted(&server, &Post::default().payload(HOSTILE).with("cpu_model", HOSTILE.replace(['\0', '\n'], "")));
+    inspect(&browser, &server, RECORDS, "records-hostile");
+    inspect(&browser, &server, &format!("{RECORDS}/record_details/{id}"), "record-hostile");
+    inspect(&browser, &server, &format!("{RECORDS}/record_details/{wide_id}"), "record-wide");
+    inspect(&browser, &server, &format!("{RECORDS}?build={}", "1,".repeat(200) + "1"), "records-wide-filter");
+}
+
+#[test]
+fn the_form_filters_without_scripts() {
+    let server = embedded();
+    let browser = Browser::start();
+    let id = accepted(&server, &Post::default().with("severity", "4"));
+    accepted(&server, &Post::default());
+    browser.open(&server.url(RECORDS));
+    // A click on the button is what a reader does; the page itself may run nothing.
+    let _ = browser.run("document.querySelector('#severity').value = '4'; document.querySelector('button').click()");
+    let rows = "return [...document.querySelectorAll('table.records tbody th a')].map(a => a.textContent)";
+    telemetrics_testkit::wait_until("the filtered page", || browser.run(rows) == serde_json::json!([id.to_string()]));
+    assert!(browser.console().is_empty());
+}

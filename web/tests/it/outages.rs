@@ -1,0 +1,74 @@
+//! A ClickHouse that is away: records are accepted all the same, questions say so, and nothing is lost or doubled.
+
+use std::collections::BTreeSet;
+
+use telemetrics_testkit::http::Answer;
+use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
+
+use crate::servers::{PROGRAM, accepted, ids, records};
+
+/// A question does not wait for a store that is away.
+const IMPATIENT: &str = "read_wait_ms = 50\n[drain]\nbatch_age_ms = 50\n";
+
+#[test]
+fn a_store_that_is_away_at_the_start_gets_its_records_once() {
+    let mut clickhouse = ClickHouse::start();
+    clickhouse.kill();
+    let mut server = Server::start_with_config(PROGRAM, IMPATIENT, &["--clickhouse", &address(&clickhouse)]);
+    let mut posted = post(&server, 5);
+    assert_away(&server);
+    server.kill();
+    server.restart();
+    posted.extend(post(&server, 5));
+    assert_eq!(server.get("/readyz").status, 200, "records are accepted while the store is away");
+    clickhouse.restart();
+    assert_delivered_once(&server, &clickhouse, &posted);
+}
+
+#[test]
+fn a_store_that_goes_away_meanwhile_gets_its_records_once() {
+    let mut clickhouse = ClickHouse::start();
+    let mut server = Server::start_with_config(PROGRAM, IMPATIENT, &["--clickhouse", &address(&clickhouse)]);
+    let mut posted = post(&server, 20);
+    wait_until("an answer of the store", || server.get("/api/records").status == 200);
+    posted.extend(post(&server, 20));
+    clickhouse.kill();
+    posted.extend(post(&server, 20));
+    assert_away(&server);
+    server.kill();
+    server.restart();
+    clickhouse.restart();
+    posted.extend(post(&server, 20));
+    assert_delivered_once(&server, &clickhouse, &posted);
+}
+
+fn address(clickhouse: &ClickHouse) -> String {
+    format!("{}/telemetry", clickhouse.url())
+}
+
+fn post(server: &Server, count: usize) -> BTreeSet<u64> {
+    (0..count).map(|_| accepted(server, &Post::default())).collect()
+}
+
+fn assert_away(server: &Server) {
+    let is_away = |answer: &Answer| answer.status == 503 && answer.header("retry-after").is_some();
+    for path in ["/api/records", "/api/records/1", "/telemetryui/records", "/telemetryui/records/record_details/1"] {
+        let answer = server.get(path);
+        assert!(is_away(&answer), "{path}: {} {}", answer.status, answer.text());
+    }
+    let page = server.get("/telemetryui/").text();
+    assert!(page.contains("<h1>The store cannot be read now</h1>"), "{page}");
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+fn assert_delivered_once(server: &Server, clickhouse: &ClickHouse, posted: &BTreeSet<u64>) {
+    wait_until("the delivery of everything", || {
+        let answer = server.get("/api/records");
+        answer.status == 200 && answer.header("x-telemetrics-pending").is_none()
+    });
+    let mut expected: Vec<u64> = posted.iter().copied().collect();
+    expected.reverse();
+    assert_eq!(ids(&records(server, "")), expected);
+    let counts = clickhouse.query("SELECT count(), uniqExact(id) FROM telemetry.records");
+    assert_eq!(counts.trim_end(), format!("{0}\t{0}", posted.len()));
+}

@@ -1,0 +1,1 @@
+//! Measurements: micro-benchmarks, the load generator, the side-by-side report.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::col;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::logical_expr::{LogicalPlanBuilder, col};
+use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::time::US_PER_DAY;
@@ -75,20 +76,19 @@ impl Analytics {
             Store::Embedded(reader) => reader.snapshot().await?,
             Store::ClickHouse(table) => Arc::clone(table),
         };
-        let context = SessionContext::new_with_state(self.state.clone());
-        context.deregister_table(RECORDS)?;
-        context.register_table(RECORDS, table)?;
         let oldest = match self.limits.retention_days {
             0 => None,
             days => Some(TimestampUs(now.0 - i64::from(days) * US_PER_DAY)),
         };
-        Ok(View { context, oldest })
+        Ok(View { state: self.state.clone(), table, oldest })
     }
 }
 
 /// See [`Analytics::at`].
 pub struct View {
-    context: SessionContext,
+    state: SessionState,
+    /// Its own and in no catalog: sessions that are cloned share their catalogs, and each view has another table.
+    table: Arc<dyn TableProvider>,
     oldest: Option<TimestampUs>,
 }
 
@@ -97,8 +97,10 @@ impl View {
     ///
     /// # Errors
     /// [`Error::Internal`] when the plan cannot be made.
-    pub async fn records(&self) -> Result<DataFrame, Error> {
-        let records = self.context.table(RECORDS).await?;
+    pub fn records(&self) -> Result<DataFrame, Error> {
+        let table = provider_as_source(Arc::clone(&self.table));
+        let plan = LogicalPlanBuilder::scan(RECORDS, table, None)?.build()?;
+        let records = DataFrame::new(self.state.clone(), plan);
         Ok(match self.oldest {
             Some(oldest) => records.filter(col("ts_reception").gt_eq(instant(oldest)))?,
             None => records,

@@ -35,16 +35,24 @@ pub struct Asked {
 }
 
 impl AppState {
-    /// Begins a request: waits for what is acknowledged, then fixes instant and state of the store.
+    /// Begins a request at the present instant.
+    ///
+    /// # Errors
+    /// As [`AppState::ask_at`].
+    pub async fn ask(&self) -> Result<Asked, WebError> {
+        self.ask_at(self.clock.now()).await
+    }
+
+    /// Begins a request whose one present instant is `now`: waits for what is acknowledged, then fixes the state of
+    /// the store.
     ///
     /// # Errors
     /// [`WebError`] when the store cannot be read.
-    pub async fn ask(&self) -> Result<Asked, WebError> {
+    pub async fn ask_at(&self, now: TimestampUs) -> Result<Asked, WebError> {
         let pending = match self.read_wait {
             Some(wait) => self.collector.pending().flush(wait).await,
             None => 0,
         };
-        let now = self.clock.now();
         Ok(Asked { view: self.analytics.at(now).await?, now, pending })
     }
 }

@@ -41,7 +41,7 @@ pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, 
 }
 
 async fn distinct(view: &View, column: &str, condition: Option<Expr>) -> Result<Vec<String>, Error> {
-    let records = view.records().await?;
+    let records = view.records()?;
     let records = match condition {
         Some(condition) => records.filter(condition)?,
         None => records,

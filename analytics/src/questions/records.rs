@@ -72,7 +72,7 @@ pub struct Page {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn page(view: &View, filter: &RecordFilter, request: &PageRequest) -> Result<Page, Error> {
-    let mut rows = filtered(view, filter).await?;
+    let mut rows = filtered(view, filter)?;
     if let Some(cursor) = request.cursor {
         rows = rows.filter(match cursor {
             Cursor::OlderThan(id) => col("id").lt(lit(id.0)),
@@ -108,7 +108,7 @@ fn with_neighbours(records: Vec<Record>, cursor: Option<Cursor>, has_more: bool)
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
-    Ok(filtered(view, filter).await?.count().await? as u64)
+    Ok(filtered(view, filter)?.count().await? as u64)
 }
 
 /// The record with this identifier, when there is one.
@@ -116,12 +116,12 @@ pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn one(view: &View, id: RecordId) -> Result<Option<Record>, Error> {
-    let rows = view.records().await?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?;
+    let rows = view.records()?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?;
     Ok(collect(rows).await?.pop())
 }
 
-async fn filtered(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
-    let records = view.records().await?;
+fn filtered(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
+    let records = view.records()?;
     Ok(match filter.predicate() {
         Some(predicate) => records.filter(predicate)?,
         None => records,

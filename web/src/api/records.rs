@@ -21,8 +21,9 @@ pub async fn list(
     uri: Uri,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
-    let query = records_query(&pairs, state.clock.now())?;
-    let asked = state.ask().await?;
+    let now = state.clock.now();
+    let query = records_query(&pairs, now)?;
+    let asked = state.ask_at(now).await?;
     let request = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = records::page(&asked.view, &query.filter, &request).await?;
     let body = body(&page.records, query.fields);

@@ -12,3 +12,4 @@ mod records_api;
 mod seeds;
 mod servers;
 mod start;
+mod views;

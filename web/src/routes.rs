@@ -1,11 +1,12 @@
 //! The one table of URLs.
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
+use crate::error::WebError;
 use crate::state::AppState;
 use crate::{api, health, pages};
 
@@ -42,8 +43,10 @@ async fn to_pages() -> Response {
     (StatusCode::FOUND, [(header::LOCATION, PAGES)]).into_response()
 }
 
-async fn nothing_here() -> Response {
-    (StatusCode::NOT_FOUND, axum::Json(ErrorBody::of("There is nothing at this address."))).into_response()
+/// People get a page, scripts get JSON.
+async fn nothing_here(uri: Uri) -> Response {
+    let error = WebError::NotFound("There is nothing at this address.".to_owned());
+    if uri.path().starts_with(PAGES) { pages::message::failed(&error) } else { error.into_response() }
 }
 
 async fn other_method() -> Response {

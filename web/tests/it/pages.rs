@@ -199,6 +199,12 @@ fn shown_value(key: &str, value: &Value) -> String {
 }
 
 #[test]
+fn an_address_without_a_page_says_so_to_people() {
+    let page = page(&embedded().get("/telemetryui/no/such/page"), 404);
+    assert_eq!(one_text(&page, "h1"), "Not found");
+}
+
+#[test]
 fn a_record_that_is_not_there_has_a_page_that_says_so() {
     let server = embedded();
     for id in ["1", "abc", "-1", "99999999999999999999", "%3Cscript%3E"] {

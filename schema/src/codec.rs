@@ -12,6 +12,10 @@ use crate::time::TimestampUs;
 pub struct NotARecord(&'static str);
 
 const TEXTS: usize = 12;
+/// Bytes of the numbers before the texts.
+const FIXED_BYTES: usize = 3 * 8 + 4 + 3;
+/// Bytes of the smallest record: one whose texts are all empty.
+pub const RECORD_BYTES_MIN: usize = FIXED_BYTES + TEXTS * 4;
 
 /// Appends the encoded `record` to `out`.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
@@ -86,6 +90,21 @@ pub fn decode(input: &mut &[u8]) -> Result<Record, NotARecord> {
     })
 }
 
+/// Passes over one record at the front of `input` by the lengths in it, without looking at what it says.
+///
+/// For people who want to know how many records there were in bytes that no longer decode.
+///
+/// # Errors
+/// When the bytes end too early; `input` is then somewhere inside.
+pub fn skip(input: &mut &[u8]) -> Result<(), NotARecord> {
+    take::<FIXED_BYTES>(input)?;
+    for _ in 0..TEXTS {
+        let length = u32::from_le_bytes(take(input)?) as usize;
+        *input = input.get(length..).ok_or(NotARecord("the bytes end inside a text"))?;
+    }
+    Ok(())
+}
+
 fn take<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], NotARecord> {
     let (head, rest) = input.split_first_chunk::<N>().ok_or(NotARecord("the bytes end inside a number"))?;
     *input = rest;
@@ -151,6 +170,19 @@ mod tests {
         }
 
         #[test]
+        fn skipping_passes_over_what_decoding_reads(record in any_record(), rest in 0_usize..9) {
+            let mut bytes = Vec::new();
+            encode(&record, &mut bytes);
+            prop_assert!(bytes.len() >= RECORD_BYTES_MIN);
+            let whole = bytes.len();
+            bytes.extend(std::iter::repeat_n(7, rest));
+            let mut input = bytes.as_slice();
+            prop_assert_eq!(skip(&mut input), Ok(()));
+            prop_assert_eq!(input.len(), rest);
+            prop_assert!(skip(&mut &bytes[..whole - 1]).is_err());
+        }
+
+        #[test]
         fn no_prefix_decodes(record in any_record(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
             encode(&record, &mut bytes);
@@ -161,6 +193,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&mut bytes.as_slice());
+            let _ = skip(&mut bytes.as_slice());
         }
     }
 }

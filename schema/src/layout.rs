@@ -32,6 +32,18 @@ impl DataDir {
         self.0.join("journal")
     }
 
+    /// What is remembered of accepted records, to tell redeliveries.
+    #[must_use]
+    pub fn redelivery(&self) -> PathBuf {
+        self.0.join("redelivery")
+    }
+
+    /// What is kept aside.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.0.join("quarantine")
+    }
+
     /// The embedded table of records: a Delta table that other programs may open for reading.
     #[must_use]
     pub fn records_table(&self) -> PathBuf {

@@ -16,7 +16,8 @@ pub(super) struct Head<'a> {
     pub(super) external: bool,
     /// Whether the body is said to be JSON.
     pub(super) is_json: bool,
-    telemetry_id: Option<Cow<'a, str>>,
+    /// What the request says who it is.
+    pub(super) telemetry_id: Option<Cow<'a, str>>,
 }
 
 /// What a header is about.
@@ -72,6 +73,18 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether a record, or its acceptance, depends on the header `name`.
+#[must_use]
+pub fn reads_header(name: &str) -> bool {
+    topic(name).is_some()
+}
+
+/// Whether `name` is a spelling of the header that makes a request one of the header generation, whatever its body is.
+#[must_use]
+pub fn names_record_format(name: &str) -> bool {
+    topic(name) == Some(Topic::Field(Field::RecordFormatVersion))
+}
+
 fn topic(name: &str) -> Option<Topic> {
     let mut buffer = [0; NAME_LIMIT_BYTES];
     let folded = buffer.get_mut(..name.len())?;
@@ -88,7 +101,9 @@ fn topic(name: &str) -> Option<Topic> {
     }
 }
 
-fn is_json(content_type: &[u8]) -> bool {
+/// Whether a request of this content type says that its body is JSON.
+#[must_use]
+pub fn is_json(content_type: &[u8]) -> bool {
     let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let subtype_suffix = media_type.iter().rposition(|&byte| byte == b'+').map(|at| &media_type[at..]);
     media_type.eq_ignore_ascii_case(b"application/json")
@@ -111,7 +126,9 @@ mod tests {
         for name in ["record_format_version", "Record-Format-Version", "RECORD_FORMAT-VERSION", "record-format-version"]
         {
             assert_eq!(topic(name), Some(Topic::Field(Field::RecordFormatVersion)), "{name}");
+            assert!(names_record_format(name), "{name}");
         }
+        assert!(!names_record_format("payload_format_version") && !names_record_format("x-telemetry-tid"));
         for name in ["recordformatversion", "record_format_version_", "", "payload", "host", &"x".repeat(5_000)] {
             assert_eq!(topic(name), None, "{name}");
         }

@@ -27,12 +27,15 @@ mod rules;
 mod text;
 
 pub use error::{FieldError, Rejection};
+pub use headers::{is_json, names_record_format, reads_header};
 pub use rules::{
     ARCHITECTURES, BUILD_LIMIT_CHARS, CAPTURE_TIMES_S, CLASSIFICATION_LIMIT_CHARS, EVENT_ID_DIGITS,
     HARDWARE_LIMIT_CHARS, HOST_TYPE_LIMIT_CHARS, KERNEL_VERSION_LIMIT_CHARS, MACHINE_ID_LIMIT_CHARS, PAYLOAD_FORMATS,
     RECORD_FORMATS, SEVERITIES, SYSTEM_NAME_LIMIT_CHARS,
 };
 pub use text::decode_text;
+
+use std::borrow::Cow;
 
 use crate::record::Report;
 use check::check;
@@ -93,6 +96,22 @@ pub fn decode_json_object(object: &[u8], external: bool, rules: &Rules) -> Resul
     let text = json::body_text(object).map_err(unreadable)?;
     let given = json::read(&text).map_err(unreadable)?;
     check(given, external, rules.strict_fields).map_err(Rejection::Invalid)
+}
+
+/// Checks the telemetry id of a request whose body is not one record, and says whether its records are external.
+///
+/// # Errors
+/// [`Rejection::TelemetryId`], as [`decode`].
+pub fn admit(request: &Request<'_>, rules: &Rules) -> Result<bool, Rejection> {
+    let head = Head::read(request);
+    head.admit(rules)?;
+    Ok(head.external)
+}
+
+/// The telemetry id of a request, as [`decode`] and [`admit`] compare it; several different ones are joined.
+#[must_use]
+pub fn telemetry_id<'a>(request: &Request<'a>) -> Option<Cow<'a, str>> {
+    Head::read(request).telemetry_id
 }
 
 fn is_record_object(body: &[u8]) -> bool {
@@ -160,6 +179,26 @@ mod tests {
     fn the_telemetry_id_is_judged_first() {
         let request = Request { headers: FIELDS[1..].to_vec(), body: b"" };
         assert_eq!(decode(&request, &Rules::default()), Err(Rejection::TelemetryId { given: None }));
+    }
+
+    #[test]
+    fn a_request_of_several_records_is_admitted_by_its_headers_alone() {
+        let admitted = |headers: Headers<'_>| {
+            let request = Request { headers: headers.to_vec(), body: b"not looked at" };
+            admit(&request, &Rules::default())
+        };
+        let id = ("x-telemetry-tid", DEFAULT_TELEMETRY_ID.as_bytes());
+        assert_eq!(admitted(&[id]), Ok(false));
+        assert_eq!(admitted(&[id, ("X-CLR-External", b"true")]), Ok(true));
+        assert_eq!(admitted(&[]), Err(Rejection::TelemetryId { given: None }));
+    }
+
+    #[test]
+    fn a_telemetry_id_is_told_as_it_is_compared() {
+        let told = |headers: Headers<'static>| telemetry_id(&Request { headers: headers.to_vec(), body: b"" });
+        assert_eq!(told(&[("X_Telemetry-TID", b" one ")]).as_deref(), Some("one"));
+        assert_eq!(told(&[("x-telemetry-tid", b"one"), ("x-telemetry-tid", b"two")]).as_deref(), Some("one, two"));
+        assert_eq!(told(&[]), None);
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! Tests of the window as its users see it, beside those of its parts.
+
+mod damage;
+mod model;
+mod restart;
+mod rig;
+mod sharing;

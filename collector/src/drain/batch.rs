@@ -67,6 +67,13 @@ impl Batch {
         format!("{first}-{last}-{rows}-{checksum:x}{}", self.part)
     }
 
+    /// The batch in two, halved by position; `None` for a single record.
+    #[must_use]
+    pub fn halves(&self) -> Option<(Self, Self)> {
+        let (first, second) = self.records.split_at(self.records.len() / 2);
+        Some((Self::of(first.to_vec())?, Self::of(second.to_vec())?))
+    }
+
     /// What is missing when the store has the records with the identifiers `held`.
     #[must_use]
     pub fn without(&self, held: &[i64]) -> Option<Self> {
@@ -102,6 +109,15 @@ mod tests {
         let token = |ids: &[i64]| Batch::of(ids.iter().copied().map(record).collect()).expect("a batch").token();
         assert_eq!(token(&[1, 2, 3]), token(&[1, 2, 3]));
         assert_ne!(token(&[1, 2, 3]), token(&[1, 3]));
+    }
+
+    #[test]
+    fn halves_are_all_of_it_and_a_single_record_has_none() {
+        let ids = |batch: &Batch| batch.records().iter().map(|r| r.id.0).collect::<Vec<_>>();
+        let batch = Batch::of((1..=5).map(record).collect()).expect("a batch");
+        let (first, second) = batch.halves().expect("five records");
+        assert_eq!((ids(&first), ids(&second)), (vec![1, 2], vec![3, 4, 5]));
+        assert!(Batch::of(vec![record(1)]).expect("a batch").halves().is_none());
     }
 
     #[test]

@@ -10,30 +10,46 @@
 //! | confirmed | the store has it durably | the confirmation may be lost with the crash: then as sealed, and the store says that it has all |
 //! | released | the journal's segment may go, memory forgets it | nothing |
 //!
-//! Records leave in the order of their identifiers, one batch at a time: what is delivered is always a prefix.
+//! Records leave in the order of their identifiers, one batch at a time: what is delivered is always a prefix. What the
+//! store refuses for good goes to the quarantine record by record (`parts.rs`), and a batch is confirmed when the store
+//! or the quarantine has each of its records.
+//!
+//! Between two batches the drain delivers what the quarantine replays (`replay.rs`): batches of their own that no seal
+//! of the journal and no confirmation knows.
 
 mod batch;
 mod flush;
+mod parts;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use batch::Batch;
 pub use flush::Pending;
 use flush::Progress;
+use parts::{Collected, Parts, Sink};
+pub(crate) use replay::Replay;
+use replay::ReplaySink;
 
+use crate::counters::Counters;
 use crate::journal::{Journal, Seal};
+use crate::quarantine::Quarantine;
+use crate::redelivery::Window;
 use crate::store::{Holding, Store, StoreError};
 
 /// First pause after a failed attempt; doubled after each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// Batches of the quarantine that wait; one is on its way at a time, so that none ever does.
+const REPLAYS_WAITING: usize = 1;
 
 /// When a batch is closed.
 #[derive(Debug, Clone)]
@@ -59,29 +75,42 @@ impl Default for DrainSettings {
     }
 }
 
-/// The one task that delivers; see the module.
-pub(crate) struct Drain {
+/// What a drain takes from, brings to and tells.
+pub(crate) struct Links {
     pub(crate) recent: Recent,
     pub(crate) journal: Journal,
     pub(crate) store: Store,
-    pub(crate) settings: DrainSettings,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) window: Window,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) progress: Progress,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) stop: CancellationToken,
 }
 
+/// The one task that delivers; see the module.
+pub(crate) struct Drain {
+    recent: Recent,
+    journal: Journal,
+    store: Store,
+    quarantine: Quarantine,
+    window: Window,
+    settings: DrainSettings,
+    clock: Arc<dyn Clock>,
+    progress: Progress,
+    replays: mpsc::Receiver<Replay>,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+}
+
 impl Drain {
-    /// Makes the drain and the handle through which others wait for it.
-    pub(crate) fn new(
-        recent: Recent,
-        journal: Journal,
-        store: Store,
-        settings: DrainSettings,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> (Self, Pending) {
+    /// Makes the drain, the handle through which others wait for it, and the way in for what is replayed.
+    pub(crate) fn new(settings: DrainSettings, links: Links) -> (Self, Pending, mpsc::Sender<Replay>) {
+        let Links { recent, journal, store, quarantine, window, clock, counters, stop } = links;
         let (progress, pending) = flush::pair(recent.clone(), settings.batch_rows, settings.batch_bytes);
-        (Self { recent, journal, store, settings, clock, progress, stop }, pending)
+        let (sender, replays) = mpsc::channel(REPLAYS_WAITING);
+        let drain =
+            Self { recent, journal, store, quarantine, window, settings, clock, progress, replays, counters, stop };
+        (drain, pending, sender)
     }
 
     /// Delivers until it is stopped, then tries once to deliver what is left; what stays is in the journal.
@@ -106,7 +135,11 @@ impl Drain {
             }
         }
         while !self.stop.is_cancelled() {
-            self.wait_for_work().await;
+            if let Some(replay) = self.wait_for_work().await
+                && !self.deliver_replay(replay).await
+            {
+                return false;
+            }
             while self.is_due()
                 && let Some(batch) = self.next_batch()
             {
@@ -133,26 +166,41 @@ impl Drain {
         }
     }
 
-    /// Goes on with a batch that was sealed before the last stop.
+    /// Goes on with a batch that was sealed before the last stop: the store may have it, so it is asked first.
     async fn resume(&mut self, seal: &Seal) -> bool {
-        match Batch::of(self.recent.range(seal.first, seal.last)) {
-            Some(batch) if batch.seal() == seal => self.deliver(batch, true).await,
-            // The frames' checksums were right, so this is a fault of the program: deliver what is there, as itself.
-            Some(batch) => {
-                warn!(?seal, "the journal's records differ from their seal");
-                self.deliver(batch, false).await
-            }
-            None => true,
+        let Some(batch) = Batch::of(self.recent.range(seal.first, seal.last)) else { return true };
+        // A journal that was repaired does not know the checksum of what it could not read.
+        if batch.seal() != seal && seal.checksum != Seal::UNKNOWN_CHECKSUM {
+            warn!(?seal, "the journal's records differ from their seal");
+        }
+        self.deliver(batch, true).await
+    }
+
+    /// Waits until there may be something to do; gives what is replayed, when it is that.
+    async fn wait_for_work(&mut self) -> Option<Replay> {
+        let pause = self.time_until_due();
+        tokio::select! {
+            () = self.progress.wanted() => None,
+            () = tokio::time::sleep(pause) => None,
+            () = self.stop.cancelled() => None,
+            Some(replay) = self.replays.recv() => Some(replay),
         }
     }
 
-    async fn wait_for_work(&mut self) {
-        let pause = self.time_until_due();
-        tokio::select! {
-            () = self.progress.wanted() => {}
-            () = tokio::time::sleep(pause) => {}
-            () = self.stop.cancelled() => {}
+    /// Tries until the store has what is replayed; `false` when the process stops first.
+    async fn deliver_replay(&mut self, replay: Replay) -> bool {
+        let Replay { batch, number, sent_before, reply } = replay;
+        let mut sink = ReplaySink { store: &mut self.store, number };
+        let mut refused = Collected::default();
+        let mut parts = Parts { sink: &mut sink, aside: &mut refused, stop: &self.stop, unclear: sent_before };
+        if !parts.deliver(&batch).await {
+            return false;
         }
+        self.remember(&batch).await;
+        info!(rows = batch.records().len(), refused = refused.0.len(), "delivered what the quarantine replays");
+        // Who stopped waiting finds the batch sealed, and asks again.
+        let _ = reply.send(refused.0);
+        true
     }
 
     /// How long until the oldest record is due, or one batch age when there is none.
@@ -185,46 +233,34 @@ impl Drain {
         }
     }
 
-    /// Tries until the store has the batch; `false` when the process stops first.
+    /// Tries until the store has the batch, but what it refuses; `false` when the process stops first.
     async fn deliver(&mut self, batch: Batch, sealed_before: bool) -> bool {
-        let (mut sealed, mut unclear) = (sealed_before, sealed_before);
+        if !sealed_before && !self.seal(&batch).await {
+            return false;
+        }
+        let mut sink = Counted { store: &mut self.store, counters: &self.counters };
+        let (aside, stop) = (&mut self.quarantine, &self.stop);
+        if !(Parts { sink: &mut sink, aside, stop, unclear: sealed_before }).deliver(&batch).await {
+            return false;
+        }
+        self.confirm(&batch).await;
+        true
+    }
+
+    /// Tries until the journal has the seal; `false` when the process stops first.
+    async fn seal(&self, batch: &Batch) -> bool {
         let mut backoff = Backoff::default();
-        loop {
-            match self.attempt(&batch, &mut sealed, unclear).await {
-                Ok(()) => {
-                    self.confirm(&batch).await;
-                    return true;
-                }
-                Err(error) => {
-                    warn!(%error, rows = batch.records().len(), "a batch was not delivered, it is tried again");
-                }
-            }
-            unclear = true;
+        while let Err(error) = self.journal.seal(*batch.seal()).await {
+            warn!(%error, rows = batch.records().len(), "a batch was not sealed, it is tried again");
             if !backoff.pause(&self.stop).await {
                 return false;
             }
         }
-    }
-
-    async fn attempt(&mut self, batch: &Batch, sealed: &mut bool, unclear: bool) -> Result<(), StoreError> {
-        if !*sealed {
-            self.journal.seal(*batch.seal()).await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
-            *sealed = true;
-        }
-        if !unclear {
-            return self.store.insert(batch).await;
-        }
-        match self.store.holding(batch).await? {
-            Holding::All => Ok(()),
-            Holding::Nothing => self.store.insert(batch).await,
-            Holding::Some(held) => match batch.without(&held) {
-                Some(rest) => self.store.insert(&rest).await,
-                None => Ok(()),
-            },
-        }
+        true
     }
 
     async fn confirm(&mut self, batch: &Batch) {
+        self.remember(batch).await;
         // A lost confirmation costs one question to the store after a restart.
         if let Err(error) = self.journal.confirm(batch.last()).await {
             warn!(%error, "the journal did not take a confirmation");
@@ -234,10 +270,18 @@ impl Drain {
         info!(rows = batch.records().len(), first = batch.first().0, last = batch.last().0, "delivered a batch");
     }
 
+    /// Before the journal may forget the batch, the redelivery window has to have noted it.
+    async fn remember(&self, batch: &Batch) {
+        // The confirmation follows all the same: with a full disk it is what makes room.
+        if let Err(error) = self.window.delivered(batch.records()).await {
+            warn!(%error, "until this is written, a restart forgets which records were accepted");
+        }
+    }
+
     /// One attempt for what is left when the process stops; whether there may be more.
     async fn attempt_last(&mut self) -> bool {
         let Some(batch) = self.next_batch() else { return false };
-        match self.attempt(&batch, &mut false, false).await {
+        match self.try_once(&batch).await {
             Ok(()) => {
                 self.confirm(&batch).await;
                 true
@@ -247,6 +291,31 @@ impl Drain {
                 false
             }
         }
+    }
+
+    async fn try_once(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.journal.seal(*batch.seal()).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Counted { store: &mut self.store, counters: &self.counters }.insert(batch).await
+    }
+}
+
+/// The store for batches of the journal.
+struct Counted<'a> {
+    store: &'a mut Store,
+    counters: &'a Counters,
+}
+
+impl Sink for Counted<'_> {
+    async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        // A monotonic clock, because the duration is only reported and nothing is decided by it.
+        let before = std::time::Instant::now();
+        let outcome = self.store.insert(batch).await;
+        self.counters.inserted(batch.records().len(), before.elapsed(), &outcome);
+        outcome
+    }
+
+    async fn holding(&mut self, batch: &Batch) -> Result<Holding, StoreError> {
+        self.store.holding(batch).await
     }
 }
 

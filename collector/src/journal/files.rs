@@ -17,7 +17,7 @@ const EXTENSION: &str = ".journal";
 const LOCK: &str = "lock";
 
 /// A directory of segments, locked for this process.
-pub(super) trait Disk: Send + 'static {
+pub(crate) trait Disk: Send + 'static {
     /// A segment that is open for writing.
     type File: DiskFile;
 
@@ -38,7 +38,7 @@ pub(super) trait Disk: Send + 'static {
 }
 
 /// A segment that is open for writing.
-pub(super) trait DiskFile: Send {
+pub(crate) trait DiskFile: Send {
     /// Reserves space and makes the file at least `bytes` long, filled with zeros; does nothing where the file system
     /// cannot.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
@@ -51,23 +51,35 @@ pub(super) trait DiskFile: Send {
 }
 
 /// A real directory.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
-    /// Holds the lock as long as it is open.
-    _lock: File,
+    /// Holds the lock as long as it is open; `None` when the directory is only looked at.
+    _lock: Option<File>,
 }
 
 impl Directory {
     /// Creates the directory where it is missing, and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         create_directory(path).map_err(JournalError::io(format!("create {}", path.display())))?;
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
         let lock = lock(path)?;
-        Ok(Self { path: path.to_owned(), handle, _lock: lock })
+        Ok(Self { path: path.to_owned(), handle, _lock: Some(lock) })
     }
 
-    fn segment(&self, sequence: u64) -> PathBuf {
+    /// The directory as it is, to be read only: neither created nor locked.
+    pub(super) fn look(path: &Path) -> Result<Self, JournalError> {
+        let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
+        Ok(Self { path: path.to_owned(), handle, _lock: None })
+    }
+
+    /// Whether a process has locked the directory at `path`. Changes nothing.
+    pub(super) fn is_locked(path: &Path) -> bool {
+        let lock = File::open(path.join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    pub(super) fn segment(&self, sequence: u64) -> PathBuf {
         self.path.join(format!("{sequence:016x}{EXTENSION}"))
     }
 }
@@ -194,8 +206,21 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let first = Directory::open(directory.path()).expect("the first");
         assert!(matches!(Directory::open(directory.path()), Err(JournalError::Locked(_))));
+        assert!(Directory::is_locked(directory.path()));
         drop(first);
+        assert!(!Directory::is_locked(directory.path()));
         Directory::open(directory.path()).expect("free again");
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("missing");
+        assert!(matches!(Directory::look(&missing), Err(JournalError::Io { .. })));
+        let disk = Directory::look(directory.path()).expect("a disk");
+        assert_eq!(disk.list().expect("a list"), Vec::<u64>::new());
+        assert!(!Directory::is_locked(directory.path()));
+        assert_eq!(fs::read_dir(directory.path()).expect("a listing").count(), 0);
     }
 
     #[test]

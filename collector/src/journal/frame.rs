@@ -18,7 +18,7 @@ use telemetrics_schema::{Record, RecordId, codec};
 use super::Seal;
 
 /// Bytes before a frame's body.
-pub(super) const FRAME_HEADER_BYTES: usize = 24;
+pub(crate) const FRAME_HEADER_BYTES: usize = 24;
 /// Bytes of a frame of records that are not its records: header and count.
 pub(super) const RECORDS_FRAME_BYTES: u64 = FRAME_HEADER_BYTES as u64 + 4;
 /// Bytes of a whole frame that holds a seal.
@@ -40,13 +40,13 @@ pub(super) fn record_bound_bytes(record: &Record) -> usize {
 
 /// Where frames are going to be written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The segment's salt.
-    pub(super) salt: u64,
+    pub(crate) salt: u64,
     /// Offset in the segment of the first byte of the buffer.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Offset up to which the segment is synced.
-    pub(super) synced: u64,
+    pub(crate) synced: u64,
 }
 
 /// What a frame says.
@@ -62,18 +62,19 @@ pub(super) enum Entry {
 
 /// A frame whose checksum is right.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    kind: u8,
-    body: &'a [u8],
+pub(crate) struct Frame<'a> {
+    /// What the body is; who reads knows the kinds that it wrote.
+    pub(crate) kind: u8,
+    pub(crate) body: &'a [u8],
     /// Offset up to which the segment was synced when the frame was written.
-    pub(super) synced: u64,
+    pub(crate) synced: u64,
     /// Offset behind the frame.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 /// What stands at an offset of a segment.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<'a> {
+pub(crate) enum Next<'a> {
     /// A whole frame.
     Frame(Frame<'a>),
     /// The end of the bytes, or a zero mark.
@@ -111,7 +112,8 @@ pub(super) fn write_confirmed(out: &mut Vec<u8>, place: Place, last: RecordId) {
     write(out, place, KIND_CONFIRMED, |out| out.extend_from_slice(&last.0.to_le_bytes()));
 }
 
-fn write(out: &mut Vec<u8>, place: Place, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a frame of `kind` to `out`, whose first byte is going to be at `place`.
+pub(crate) fn write(out: &mut Vec<u8>, place: Place, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&mark(place.salt));
     out.extend_from_slice(&[0; 4]);
@@ -126,7 +128,7 @@ fn write(out: &mut Vec<u8>, place: Place, kind: u8, body: impl FnOnce(&mut Vec<u
 }
 
 /// Reads what stands at `offset` of a segment with that `salt`, whose bytes are `segment`.
-pub(super) fn next(segment: &[u8], offset: usize, salt: u64) -> Next<'_> {
+pub(crate) fn next(segment: &[u8], offset: usize, salt: u64) -> Next<'_> {
     let rest = segment.get(offset..).unwrap_or_default();
     let Some(header) = rest.first_chunk::<FRAME_HEADER_BYTES>() else {
         return if rest.iter().all(|byte| *byte == 0) { Next::End } else { Next::Broken("a piece of a frame") };
@@ -150,13 +152,19 @@ pub(super) fn next(segment: &[u8], offset: usize, salt: u64) -> Next<'_> {
 /// The first frame behind `offset` that was written when the segment was synced beyond `offset`.
 ///
 /// Such a frame proves that what stands at `offset` was once whole and durable.
-pub(super) fn proof_of_sync(segment: &[u8], offset: usize, salt: u64) -> Option<usize> {
+pub(crate) fn proof_of_sync(segment: &[u8], offset: usize, salt: u64) -> Option<usize> {
+    frames_from(segment, offset, salt).find(|(_, frame)| frame.synced > offset as u64).map(|(at, _)| at)
+}
+
+/// Every whole frame that begins at `offset` or behind it, and where it begins: also those behind something that is no
+/// frame.
+pub(super) fn frames_from(segment: &[u8], offset: usize, salt: u64) -> impl Iterator<Item = (usize, Frame<'_>)> {
     let mark = mark(salt);
     let behind = segment.get(offset..).unwrap_or_default();
-    let candidates = behind.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
-    candidates.map(|(at, _)| offset + at).find(|at| match next(segment, *at, salt) {
-        Next::Frame(frame) => frame.synced > offset as u64,
-        Next::End | Next::Broken(_) => false,
+    let candidates = behind.windows(mark.len()).enumerate().filter(move |(_, window)| *window == mark);
+    candidates.filter_map(move |(at, _)| match next(segment, offset + at, salt) {
+        Next::Frame(frame) => Some((offset + at, frame)),
+        Next::End | Next::Broken(_) => None,
     })
 }
 
@@ -194,7 +202,7 @@ impl Frame<'_> {
     }
 }
 
-fn mark(salt: u64) -> [u8; 4] {
+pub(super) fn mark(salt: u64) -> [u8; 4] {
     let [a, b, c, d, ..] = salt.to_le_bytes();
     [a | 1, b, c, d]
 }
@@ -214,12 +222,12 @@ fn saturating_u32(length: usize) -> u32 {
 }
 
 /// The number of four bytes at `at`; the caller knows that they are there.
-pub(super) fn number32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn number32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 
 /// The number of eight bytes at `at`; the caller knows that they are there.
-pub(super) fn number64(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn number64(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
@@ -305,6 +313,8 @@ mod tests {
         write_confirmed(&mut bytes, Place { salt: SALT, offset: 0, synced: 20 }, RecordId(1));
         assert_eq!(proof_of_sync(&bytes, 19, SALT), Some(at));
         assert_eq!(proof_of_sync(&bytes, 20, SALT), None);
+        let starts = |offset| frames_from(&bytes, offset, SALT).map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!((starts(0), starts(at), starts(at + 1)), (vec![at], vec![at], vec![]));
     }
 
     #[test]

@@ -47,20 +47,24 @@ use tokio::sync::oneshot;
 
 mod chain;
 mod error;
-mod files;
-mod frame;
+pub(crate) mod files;
+pub(crate) mod frame;
+mod names;
 mod queue;
 mod replay;
 mod segment;
 mod settings;
 mod stats;
+pub mod tool;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{AppendError, JournalError};
+pub use names::Names;
 pub use settings::{JournalSettings, SEGMENT_LIMIT_BYTES};
+pub(crate) use stats::Counter;
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, JournalStats};
 
 use files::{Directory, Disk};
@@ -69,7 +73,7 @@ use stats::Gauges;
 use writer::Writer;
 
 /// A batch that will be inserted into the store, exactly as described, however often it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seal {
     /// First identifier of the batch.
     pub first: RecordId,
@@ -79,6 +83,11 @@ pub struct Seal {
     pub rows: u64,
     /// The drain's checksum of the batch's bytes: a retry that differs is refused by its maker.
     pub checksum: u64,
+}
+
+impl Seal {
+    /// What stands for the checksum of a batch that a repair made: it is no checksum of a batch, which have 32 bits.
+    pub const UNKNOWN_CHECKSUM: u64 = u64::MAX;
 }
 
 /// The end of the newest segment that a crash left unfinished; none of it was acknowledged.
@@ -132,6 +141,7 @@ struct Shared {
     queue: Arc<Queue>,
     gauges: Arc<Gauges>,
     limits: Limits,
+    names: Names,
     thread: Mutex<Option<WriterThread>>,
 }
 
@@ -177,8 +187,9 @@ impl Journal {
         let gauges = Arc::new(Gauges::new());
         let (writer, recovered) = Writer::open(disk, settings, clock, ids, recent, Arc::clone(&gauges))?;
         let queue = Arc::new(Queue::new(settings));
+        let names = writer.names();
         let thread = start(writer, Arc::clone(&queue))?;
-        let shared = Shared { queue, gauges, limits: Limits::new(settings), thread: Mutex::new(Some(thread)) };
+        let shared = Shared { queue, gauges, limits: Limits::new(settings), names, thread: Mutex::new(Some(thread)) };
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 
@@ -201,13 +212,27 @@ impl Journal {
     /// # Errors
     /// See [`AppendError`]. The pieces before the one that failed are kept.
     pub async fn append_many(&self, reports: Vec<Report>) -> Result<Vec<Arc<Record>>, AppendError> {
+        match self.append_prefix(reports).await {
+            (records, None) => Ok(records),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// As [`Journal::append_many`], and after an error it tells which reports are kept: those of the records that come
+    /// with it, which are the first ones.
+    pub async fn append_prefix(&self, reports: Vec<Report>) -> (Vec<Arc<Record>>, Option<AppendError>) {
         let mut answered = Vec::with_capacity(reports.len());
+        let error = self.append_pieces(reports, &mut answered).await.err();
+        (answered, error)
+    }
+
+    async fn append_pieces(&self, reports: Vec<Report>, answered: &mut Vec<Arc<Record>>) -> Result<(), AppendError> {
         for (records, bytes) in self.shared.limits.pieces(reports)? {
             let (reply, outcome) = oneshot::channel();
             self.shared.queue.append(Append { records, bytes, reply })?;
             answered.extend(answer(outcome).await?);
         }
-        Ok(answered)
+        Ok(())
     }
 
     /// Notes durably which batch is going to be inserted; its records are pending, and the range overlaps no other seal.
@@ -227,6 +252,12 @@ impl Journal {
     /// store must be asked again. In this process it counts all the same and need not be repeated.
     pub async fn confirm(&self, last: RecordId) -> Result<(), AppendError> {
         self.control(|queue, reply| queue.confirm(last, reply)).await
+    }
+
+    /// The sequence that records are named from, for others who need names among them.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        self.shared.names.clone()
     }
 
     /// The journal's numbers now.

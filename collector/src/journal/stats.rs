@@ -46,21 +46,23 @@ pub struct JournalStats {
     pub sync_us: Histogram,
 }
 
-/// A histogram that the writer adds to while others read it.
+/// A histogram that one adds to while others read it.
 #[derive(Default)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     buckets: [AtomicU64; HISTOGRAM_BUCKETS],
     sum: AtomicU64,
 }
 
 impl Counter {
-    pub(super) fn observe(&self, value: u64) {
+    /// Counts a value.
+    pub(crate) fn observe(&self, value: u64) {
         let bucket = (u64::BITS - value.saturating_sub(1).leading_zeros()) as usize;
         self.buckets[bucket.min(HISTOGRAM_BUCKETS - 1)].fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
     }
 
-    fn read(&self) -> Histogram {
+    /// What was counted until now.
+    pub(crate) fn read(&self) -> Histogram {
         let buckets = self.buckets.each_ref().map(|bucket| bucket.load(Relaxed));
         Histogram { buckets, count: buckets.iter().sum(), sum: self.sum.load(Relaxed) }
     }

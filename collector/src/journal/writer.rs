@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
-use telemetrics_schema::{IdSequence, Record, RecordId};
+use telemetrics_schema::{Record, RecordId};
 
 use super::chain::Chain;
 use super::files::Disk;
 use super::frame::{self, CONFIRMED_FRAME_BYTES, Place, RECORDS_FRAME_BYTES, SEALED_FRAME_BYTES};
+use super::names::Names;
 use super::queue::{Append, Group, Reply};
 use super::replay::{Replayed, replay};
 use super::segment::Marks;
@@ -22,7 +23,7 @@ const KEPT_BUFFER_BYTES: usize = 8 << 20;
 /// See the module.
 pub(super) struct Writer<D: Disk> {
     chain: Chain<D>,
-    ids: IdSequence,
+    names: Names,
     marks: Marks,
     /// Sealed batches that are not confirmed.
     sealed: Vec<Seal>,
@@ -57,12 +58,17 @@ impl<D: Disk> Writer<D> {
         if let Some(newest) = &replayed.newest {
             chain.take_over(newest).map_err(JournalError::io("end the newest journal segment"))?;
         }
-        let ids = IdSequence::after(ids.collector, replayed.marks.given);
+        let names = Names::after(ids.collector, replayed.marks.given);
         let (marks, sealed, frames) = (replayed.marks, replayed.sealed, Vec::new());
-        let mut writer = Self { chain, ids, marks, sealed, ages: Ages::default(), clock, recent, gauges, frames };
+        let mut writer = Self { chain, names, marks, sealed, ages: Ages::default(), clock, recent, gauges, frames };
         writer.begin();
         writer.show(replayed.pending.into_iter());
         Ok((writer, recovered))
+    }
+
+    /// The sequence that records are named from.
+    pub(super) fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// Handles everything in `group` and answers it.
@@ -142,7 +148,7 @@ impl<D: Disk> Writer<D> {
     fn name(&mut self, appends: Vec<Append>) -> Vec<Named> {
         let now = self.clock.now();
         let mut name = |mut record: Record| {
-            (record.id, record.ts_reception) = (self.ids.next(now), now);
+            (record.id, record.ts_reception) = (self.names.next(now), now);
             self.marks.given = Some(record.id);
             Arc::new(record)
         };

@@ -180,18 +180,18 @@ impl State {
 
 /// See the module; clones are the same disk.
 #[derive(Clone)]
-pub(super) struct Forgetful {
+pub(crate) struct Forgetful {
     state: Arc<Mutex<State>>,
 }
 
 /// An open file of [`Forgetful`].
-pub(super) struct ForgetfulFile {
+pub(crate) struct ForgetfulFile {
     disk: Forgetful,
     inode: usize,
 }
 
 impl Forgetful {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State {
             inodes: Vec::new(),
             names: BTreeMap::new(),
@@ -209,7 +209,7 @@ impl Forgetful {
     }
 
     /// A machine that lost its power and has it again: some of what was not synced is there.
-    pub(super) fn after_power_cut(&self, seed: u64) -> Self {
+    pub(crate) fn after_power_cut(&self, seed: u64) -> Self {
         let mut state = self.lock().clone();
         state.chance = Chance(seed);
         for naming in std::mem::take(&mut state.unsynced_names) {
@@ -226,7 +226,7 @@ impl Forgetful {
     }
 
     /// The same machine with another process: what was not synced can still be read.
-    pub(super) fn after_kill(&self) -> Self {
+    pub(crate) fn after_kill(&self) -> Self {
         Self::revived(self.lock().clone())
     }
 
@@ -236,35 +236,35 @@ impl Forgetful {
     }
 
     /// Power ends in the middle of the operation that comes after `operations` others.
-    pub(super) fn die_after(&self, operations: u64) {
+    pub(crate) fn die_after(&self, operations: u64) {
         let mut state = self.lock();
         state.dies_at = Some(state.operations + operations);
     }
 
     /// Lets `count` operations fail after `operations` others succeeded.
-    pub(super) fn fail_after(&self, operations: u64, count: u64) {
+    pub(crate) fn fail_after(&self, operations: u64, count: u64) {
         let mut state = self.lock();
         state.failing = Some((state.operations + operations, count));
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.lock().is_dead()
     }
 
     /// Changing operations so far.
-    pub(super) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.lock().operations
     }
 
-    pub(super) fn set_capacity_bytes(&self, bytes: usize) {
+    pub(crate) fn set_capacity_bytes(&self, bytes: usize) {
         self.lock().capacity_bytes = bytes;
     }
 
-    pub(super) fn cannot_allocate(&self) {
+    pub(crate) fn cannot_allocate(&self) {
         self.lock().can_allocate = false;
     }
 
-    pub(super) fn used_bytes(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.lock().used_bytes()
     }
 

@@ -3,6 +3,7 @@
 mod behaviour;
 mod crash;
 mod damage;
-mod forgetful;
+pub(crate) mod forgetful;
 mod model;
 mod rig;
+mod tool;

@@ -5,13 +5,22 @@ use std::time::Duration;
 
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
-use telemetrics_schema::{Record, Report};
+use telemetrics_schema::wire::Rules;
+use telemetrics_schema::{Record, RecordId, Report};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::drain::{Drain, DrainSettings, Pending};
-use crate::journal::{AppendError, Ids, Journal, JournalError, JournalSettings, Recovered};
+use crate::counters::{Counters, Counts};
+use crate::drain::{Drain, DrainSettings, Links, Pending};
+use crate::journal::{AppendError, Ids, Journal, JournalError, JournalSettings, JournalStats, Recovered};
+use crate::quarantine::{
+    Quarantine, QuarantineError, QuarantineFault, QuarantineSettings, QuarantineStats, Replayed, Replayer, Which,
+};
+use crate::redelivery::{Remembered, Window, WindowError, WindowSettings, WindowStats};
 use crate::store::Store;
+
+/// How long a replay is waited for; it goes on all the same.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a collector works.
 pub struct CollectorSettings {
@@ -19,15 +28,60 @@ pub struct CollectorSettings {
     pub ids: Ids,
     /// The journal's directory and limits.
     pub journal: JournalSettings,
+    /// The quarantine's directory and limits.
+    pub quarantine: QuarantineSettings,
+    /// How far back redeliveries are told.
+    pub redelivery: WindowSettings,
     /// When batches are closed.
     pub drain: DrainSettings,
+}
+
+/// Why a collector cannot start: correct what the text names, then start again.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal cannot be opened, is in use by another process or is damaged.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The same for the quarantine.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// What is remembered of accepted records cannot be opened.
+    #[error(transparent)]
+    Redelivery(#[from] WindowError),
 }
 
 /// Accepts reports; clones share one journal.
 #[derive(Clone)]
 pub struct Collector {
     journal: Journal,
+    window: Window,
     pending: Pending,
+    counters: Arc<Counters>,
+    replayer: Replayer,
+}
+
+/// What became of several reports.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// So many of them, from the first on, are durable and visible to queries.
+    pub records: usize,
+    /// Why the one behind those was not accepted; the rest was not tried.
+    pub error: Option<AppendError>,
+}
+
+/// The collector's numbers at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CollectorStats {
+    /// What was counted since the start.
+    pub counts: Counts,
+    /// The journal's own.
+    pub journal: JournalStats,
+    /// The quarantine's own.
+    pub quarantine: QuarantineStats,
+    /// Those of the redelivery window.
+    pub redelivery: WindowStats,
+    /// Records that are acknowledged and not delivered.
+    pub pending_records: u64,
 }
 
 /// What has to be stopped at the end.
@@ -35,6 +89,7 @@ pub struct RunningDrain {
     task: JoinHandle<()>,
     stop: CancellationToken,
     journal: Journal,
+    quarantine: Quarantine,
 }
 
 impl Collector {
@@ -43,29 +98,110 @@ impl Collector {
     /// `recent` holds what is acknowledged and not delivered; readers of the embedded store look into it.
     ///
     /// # Errors
-    /// When the journal cannot be opened, is in use by another process or is damaged.
+    /// See [`StartError`].
     pub fn start(
         settings: CollectorSettings,
         store: Store,
         recent: Recent,
         clock: Arc<dyn Clock>,
-    ) -> Result<(Self, RunningDrain, Recovered), JournalError> {
-        let (journal, recovered) = Journal::open(&settings.journal, Arc::clone(&clock), settings.ids, recent.clone())?;
-        let stop = CancellationToken::new();
-        let (drain, pending) = Drain::new(recent, journal.clone(), store, settings.drain, clock, stop.clone());
+    ) -> Result<(Self, RunningDrain, Recovered), StartError> {
+        let CollectorSettings { ids, journal, quarantine, redelivery, drain } = settings;
+        let quarantine = Quarantine::open(&quarantine)?;
+        // What the quarantine named is a record as soon as it is replayed.
+        let ids = Ids { above: ids.above.max(quarantine.greatest_id()), ..ids };
+        let (journal, recovered) = Journal::open(&journal, Arc::clone(&clock), ids, recent.clone())?;
+        let (window, remembered) =
+            Window::open(&redelivery, Arc::clone(&clock), recent.range(RecordId(0), RecordId::MAX))?;
+        report(&remembered);
+        let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
+        let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
+        let links = Links {
+            recent,
+            journal: journal.clone(),
+            store,
+            quarantine: quarantine.clone(),
+            window: window.clone(),
+            clock,
+            counters: Arc::clone(&counters),
+            stop: stop.clone(),
+        };
+        let (drain, pending, replays) = Drain::new(drain, links);
         let task = tokio::spawn(drain.run(recovered.sealed.clone()));
-        let running = RunningDrain { task, stop, journal: journal.clone() };
-        Ok((Self { journal, pending }, running, recovered))
+        let replayer = Replayer { quarantine: quarantine.clone(), drain: replays };
+        tokio::spawn(resume(replayer.clone()));
+        let running = RunningDrain { task, stop, journal: journal.clone(), quarantine };
+        Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
     }
 
-    /// Makes a report durable; the record that comes back is on disk and visible to queries.
+    /// Makes a report durable; the record that comes back is on disk and visible to queries, now or since an equal
+    /// report was accepted.
     ///
     /// # Errors
     /// See [`AppendError`]: the record is not acknowledged and its sender keeps it.
     pub async fn accept(&self, report: Report) -> Result<Arc<Record>, AppendError> {
-        let record = self.journal.append(report).await?;
-        self.pending.records_arrived();
-        Ok(record)
+        let intake = self.intake();
+        let append = |report| async move {
+            let record = intake.journal.append(report).await?;
+            intake.arrived(1);
+            Ok(record)
+        };
+        let accepted = self.window.accept(report, append).await?;
+        self.counters.redelivered(u64::from(accepted.redelivered));
+        Ok(accepted.record)
+    }
+
+    /// As [`Collector::accept`] for several reports, in their order: what is accepted is always a beginning of them.
+    pub async fn accept_many(&self, reports: Vec<Report>) -> Accepted {
+        let append = |reports| {
+            let intake = self.intake();
+            async move {
+                let (records, error) = intake.journal.append_prefix(reports).await;
+                intake.arrived(records.len());
+                (records, error)
+            }
+        };
+        let (accepted, error) = self.window.accept_many(reports, append).await;
+        let redelivered = accepted.iter().filter(|accepted| accepted.redelivered).count();
+        self.counters.redelivered(redelivered as u64);
+        Accepted { records: accepted.len(), error }
+    }
+
+    fn intake(&self) -> Intake {
+        let (journal, pending) = (self.journal.clone(), self.pending.clone());
+        Intake { journal, pending, counters: Arc::clone(&self.counters) }
+    }
+
+    /// What is counted about records.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The numbers of the collector now.
+    #[must_use]
+    pub fn stats(&self) -> CollectorStats {
+        let pending_records = self.pending.rows() as u64;
+        let (journal, quarantine) = (self.journal.stats(), self.quarantine().stats());
+        let redelivery = self.window.stats();
+        CollectorStats { counts: self.counters.read(), journal, quarantine, redelivery, pending_records }
+    }
+
+    /// What is kept aside.
+    #[must_use]
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.replayer.quarantine
+    }
+
+    /// Takes entries out of the quarantine into the store, as far as `rules` allow them now.
+    ///
+    /// # Errors
+    /// See [`QuarantineFault`]; `Unavailable` also when the store is slow, and the replay goes on then.
+    pub async fn replay(&self, which: Which, rules: Arc<Rules>) -> Result<Replayed, QuarantineFault> {
+        let slow = || QuarantineFault::Unavailable("the store is slow; the replay goes on".to_owned());
+        let ended = |error| QuarantineFault::Unavailable(format!("the replay ended early: {error}"));
+        // In a task of its own, because whoever asked may go away between two steps.
+        let task = tokio::spawn(self.replayer.clone().replay(which, rules));
+        tokio::time::timeout(REPLAY_TIMEOUT, task).await.map_err(|_| slow())?.map_err(ended)?
     }
 
     /// The records that the store does not have yet.
@@ -81,6 +217,32 @@ impl Collector {
     }
 }
 
+/// What an append needs that goes on without whoever asked for it.
+struct Intake {
+    journal: Journal,
+    pending: Pending,
+    counters: Arc<Counters>,
+}
+
+impl Intake {
+    fn arrived(&self, records: usize) {
+        self.counters.accepted(records as u64);
+        self.pending.records_arrived();
+    }
+}
+
+fn report(remembered: &Remembered) {
+    if remembered.damaged_entries + remembered.damaged_files > 0 {
+        tracing::warn!(?remembered, "redeliveries of some records cannot be told any more");
+    }
+}
+
+async fn resume(replayer: Replayer) {
+    if let Err(error) = replayer.resume().await {
+        tracing::warn!(%error, "what was being replayed waits for the next replay");
+    }
+}
+
 impl RunningDrain {
     /// Ends the drain and the journal, waiting at most `limit`; what is not delivered by then stays in the journal.
     pub async fn stop(self, limit: Duration) {
@@ -92,5 +254,6 @@ impl RunningDrain {
             );
         }
         self.journal.shutdown().await;
+        self.quarantine.shutdown().await;
     }
 }

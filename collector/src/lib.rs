@@ -4,10 +4,14 @@
 //! thing that it asks its store is which of its batches are in it.
 
 mod collector;
+pub mod counters;
 pub mod drain;
 pub mod http;
 pub mod journal;
+pub mod quarantine;
+pub mod rate_limit;
+pub mod redelivery;
 pub mod store;
 
-pub use collector::{Collector, CollectorSettings, RunningDrain};
+pub use collector::{Accepted, Collector, CollectorSettings, CollectorStats, RunningDrain, StartError};
 pub use drain::{DrainSettings, Pending};

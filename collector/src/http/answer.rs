@@ -6,10 +6,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use telemetrics_schema::wire::{FieldError, Rejection};
 
+use crate::counters::Reason;
 use crate::journal::AppendError;
+use crate::rate_limit::RetryAfter;
 
 /// What a client that may come back is told to wait, in seconds. Probes ignore it, gateways and scripts do not.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
 
 /// The body of every error answer of this server.
 #[derive(Debug, Serialize)]
@@ -42,13 +44,46 @@ pub enum Refusal {
     Encoding(String),
     /// The body did not arrive whole, or not in time, or fits nowhere: the sentence says it.
     Body(String),
+    /// Send less often, and this again later.
+    TooMany(RetryAfter),
     /// Send it again later.
     Unavailable(String),
+}
+
+impl Refusal {
+    /// What to count it as.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid(Rejection::TelemetryId { .. }) => Reason::TelemetryId,
+            Self::Invalid(Rejection::Invalid(_)) => Reason::Invalid,
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::Encoding(_) => Reason::Encoding,
+            Self::Body(_) => Reason::Body,
+            Self::TooMany(_) => Reason::RateLimit,
+            Self::Unavailable(_) => Reason::Unavailable,
+        }
+    }
+
+    /// When a client may come back; `None` when that would not help.
+    fn retry_after(&self) -> Option<HeaderValue> {
+        match self {
+            Self::TooMany(RetryAfter { seconds }) => Some(HeaderValue::from(*seconds)),
+            Self::Unavailable(_) => Some(RETRY_AFTER_S),
+            _ => None,
+        }
+    }
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         Self::Invalid(rejection)
+    }
+}
+
+impl From<RetryAfter> for Refusal {
+    fn from(retry: RetryAfter) -> Self {
+        Self::TooMany(retry)
     }
 }
 
@@ -65,6 +100,7 @@ impl From<AppendError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let retry_after = self.retry_after();
         let (status, body) = match self {
             Self::Invalid(rejection) => {
                 let message = rejection.to_string();
@@ -77,6 +113,9 @@ impl IntoResponse for Refusal {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 ErrorBody::of(format!("The content encoding {encoding:?} is not known here.")),
             ),
+            Self::TooMany(retry) => {
+                (StatusCode::TOO_MANY_REQUESTS, ErrorBody::of(format!("Too many records: {retry}.")))
+            }
             Self::Body(sentence) => (StatusCode::BAD_REQUEST, ErrorBody::of(sentence)),
             Self::Unavailable(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -84,9 +123,27 @@ impl IntoResponse for Refusal {
             ),
         };
         let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        if let Some(retry_after) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_may_come_back_is_told_when() {
+        let told = |refusal: Refusal| {
+            let response = refusal.into_response();
+            let retry_after =
+                response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().expect("text").to_owned());
+            (response.status().as_u16(), retry_after)
+        };
+        assert_eq!(told(Refusal::from(RetryAfter { seconds: 7 })), (429, Some("7".to_owned())));
+        assert_eq!(told(Refusal::from(AppendError::Full("x"))), (503, Some("5".to_owned())));
+        assert_eq!(told(Refusal::TooLarge { limit_bytes: 1 }), (413, None));
     }
 }

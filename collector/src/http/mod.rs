@@ -3,7 +3,14 @@
 //! The handlers are here, the URLs stand in the one table of the binary.
 
 mod answer;
+mod aside;
+mod batch;
+mod encoding;
+mod form;
 mod ingest;
+mod received;
 
 pub use answer::{ErrorBody, Refusal};
+pub use aside::OnInvalid;
+pub use batch::{BATCHES_MAX, Batches};
 pub use ingest::{Ingest, post_record};

@@ -1,5 +1,6 @@
 //! The ClickHouse store: bulk inserts of sealed batches, and the question which of them a server has.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,12 +102,31 @@ impl ClickHouseStore {
             batch.last(),
             batch.first().collector(),
         );
-        let ids: Vec<i64> = self.client.query_raw(&sql).fetch_all().await.map_err(|error| classify(&error))?;
-        Ok(match ids.len() {
-            0 => Holding::Nothing,
-            held if held >= batch.records().len() => Holding::All,
-            _ => Holding::Some(ids),
-        })
+        self.held(batch, &sql).await
+    }
+
+    /// What is there of a batch between whose identifiers there may be those of millions of other records.
+    pub(super) async fn holding_replayed(&self, batch: &Batch) -> Result<Holding, StoreError> {
+        let ids: Vec<String> = batch.records().iter().map(|record| record.id.to_string()).collect();
+        let (date, ids) = (date_text(batch.day()), ids.join(","));
+        let sql = format!("SELECT id FROM `{RECORDS}` WHERE toDate(ts_reception) = '{date}' AND id IN ({ids})");
+        self.held(batch, &sql).await
+    }
+
+    async fn held(&self, batch: &Batch, sql: &str) -> Result<Holding, StoreError> {
+        let ids: Vec<i64> = self.client.query_raw(sql).fetch_all().await.map_err(|error| classify(&error))?;
+        Ok(held_of(batch, &ids))
+    }
+}
+
+/// What `ids` are of the batch. Others may lie between its own: of records that were replayed meanwhile.
+fn held_of(batch: &Batch, ids: &[i64]) -> Holding {
+    let there: HashSet<i64> = ids.iter().copied().collect();
+    let held: Vec<i64> = batch.records().iter().map(|record| record.id.0).filter(|id| there.contains(id)).collect();
+    match held.len() {
+        0 => Holding::Nothing,
+        all if all == batch.records().len() => Holding::All,
+        _ => Holding::Some(held),
     }
 }
 
@@ -148,7 +168,21 @@ fn unavailable(error: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use telemetrics_schema::{RecordId, TimestampUs};
+
     use super::*;
+
+    #[test]
+    fn records_of_others_between_those_of_a_batch_do_not_count_for_it() {
+        let record = |id| {
+            let report = telemetrics_schema::Report::default();
+            Arc::new(telemetrics_schema::Record { id: RecordId(id), ts_reception: TimestampUs(0), report })
+        };
+        let batch = Batch::of(vec![record(1), record(5)]).expect("a batch");
+        assert_eq!(held_of(&batch, &[1, 5, 3]), Holding::All);
+        assert_eq!(held_of(&batch, &[1, 3]), Holding::Some(vec![1]));
+        assert_eq!(held_of(&batch, &[3]), Holding::Nothing);
+    }
 
     #[test]
     fn only_what_speaks_of_the_rows_is_a_refusal() {

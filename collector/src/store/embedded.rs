@@ -2,7 +2,8 @@
 //!
 //! A batch becomes one Parquet file and one commit. The commit also carries the collector's progress (the last
 //! identifier that it delivered) as an application transaction, so that "is this batch in the table?" is a comparison
-//! of two numbers that change together with the table's content.
+//! of two numbers that change together with the table's content. What the quarantine replays has such a progress of its
+//! own, because its records are older than what is delivered.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,12 @@ pub struct EmbeddedStore {
     directory: PathBuf,
     table: DeltaTable,
     progress: String,
+    /// Name of the progress of what is replayed.
+    replays: String,
     /// Last identifier that the table has; `None` before the first batch.
     delivered: Option<RecordId>,
+    /// Number of the last batch that was replayed.
+    replayed: Option<RecordId>,
 }
 
 impl EmbeddedStore {
@@ -46,8 +51,9 @@ impl EmbeddedStore {
             table = create(&table).await?;
         }
         let progress = progress_name(collector);
-        let delivered = delivered(&table, &progress).await?;
-        Ok(Self { directory, table, progress, delivered })
+        let replays = format!("{progress}-replays");
+        let (delivered, replayed) = (reached(&table, &progress).await?, reached(&table, &replays).await?);
+        Ok(Self { directory, table, progress, replays, delivered, replayed })
     }
 
     /// Last identifier that the table has from this collector.
@@ -57,6 +63,20 @@ impl EmbeddedStore {
     }
 
     pub(super) async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.insert_as(batch, Transaction::new(&self.progress, batch.last().0)).await
+    }
+
+    /// Inserts a batch whose records are older than what is delivered; never answers `Refused`.
+    pub(super) async fn insert_replayed(&mut self, batch: &Batch, number: RecordId) -> Result<(), StoreError> {
+        self.insert_as(batch, Transaction::new(&self.replays, number.0)).await
+    }
+
+    /// Batches are replayed one at a time with growing numbers.
+    pub(super) fn holding_replayed(&self, number: RecordId) -> Holding {
+        if self.replayed >= Some(number) { Holding::All } else { Holding::Nothing }
+    }
+
+    async fn insert_as(&mut self, batch: &Batch, progress: Transaction) -> Result<(), StoreError> {
         let file = batch_file(batch.day(), batch.first(), batch.last());
         let path = self.directory.join(&file);
         let records = batch.records().to_vec();
@@ -65,31 +85,37 @@ impl EmbeddedStore {
         })
         .await
         .map_err(unavailable)??;
-        self.commit(add(file, batch, size, statistics), batch.last()).await
+        self.commit(add(file, batch, size, statistics), progress).await
     }
 
     #[allow(clippy::unused_async)] // the same shape as asking a server
     pub(super) async fn holding(&self, batch: &Batch) -> Result<Holding, StoreError> {
-        let delivered = self.delivered.is_some_and(|delivered| delivered >= batch.last());
-        Ok(if delivered { Holding::All } else { Holding::Nothing })
+        Ok(match self.delivered {
+            Some(delivered) if delivered >= batch.last() => Holding::All,
+            // Records are delivered in their order. A batch that is only begun here was made anew by a repair.
+            Some(delivered) if delivered >= batch.first() => Holding::Some(
+                batch.records().iter().map(|r| r.id).take_while(|id| *id <= delivered).map(|id| id.0).collect(),
+            ),
+            _ => Holding::Nothing,
+        })
     }
 
-    async fn commit(&mut self, add: Add, last: RecordId) -> Result<(), StoreError> {
-        let outcome = self.try_commit(add, last).await;
+    async fn commit(&mut self, add: Add, progress: Transaction) -> Result<(), StoreError> {
+        let outcome = self.try_commit(add, progress).await;
         // Whatever happened, go on from what the log says now: a failed commit may have been written all the same.
         self.table.update_state().await.map_err(unavailable)?;
-        self.delivered = delivered(&self.table, &self.progress).await?;
+        self.delivered = reached(&self.table, &self.progress).await?;
+        self.replayed = reached(&self.table, &self.replays).await?;
         outcome
     }
 
-    async fn try_commit(&self, add: Add, last: RecordId) -> Result<(), StoreError> {
+    async fn try_commit(&self, add: Add, progress: Transaction) -> Result<(), StoreError> {
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
             partition_by: Some(vec![PARTITION.to_owned()]),
             predicate: None,
         };
-        let properties =
-            CommitProperties::default().with_application_transaction(Transaction::new(&self.progress, last.0));
+        let properties = CommitProperties::default().with_application_transaction(progress);
         let snapshot = self.table.snapshot().map_err(unavailable)?;
         CommitBuilder::from(properties)
             .with_actions(vec![Action::Add(add)])
@@ -145,7 +171,8 @@ fn delta_type(kind: Kind) -> DataType {
     })
 }
 
-async fn delivered(table: &DeltaTable, progress: &str) -> Result<Option<RecordId>, StoreError> {
+/// How far a progress has come in the table's log.
+async fn reached(table: &DeltaTable, progress: &str) -> Result<Option<RecordId>, StoreError> {
     let snapshot = table.snapshot().map_err(unavailable)?.snapshot();
     let version = snapshot.transaction_version(table.log_store().as_ref(), progress).await.map_err(unavailable)?;
     Ok(version.map(RecordId))

@@ -5,6 +5,8 @@ mod embedded;
 mod parquet_file;
 mod synced_files;
 
+use telemetrics_schema::RecordId;
+
 use crate::drain::Batch;
 
 pub use clickhouse::{ClickHouseStore, ClickHouseTarget};
@@ -60,6 +62,28 @@ impl Store {
         match self {
             Self::Embedded(store) => store.insert(batch).await,
             Self::ClickHouse(store) => store.insert(batch).await,
+        }
+    }
+
+    /// As [`Store::insert`] for a batch that the quarantine replays; `number` names it and grows from batch to batch.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_replayed(&mut self, batch: &Batch, number: RecordId) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.insert_replayed(batch, number).await,
+            Self::ClickHouse(store) => store.insert(batch).await,
+        }
+    }
+
+    /// As [`Store::holding`] for a batch that the quarantine replays.
+    ///
+    /// # Errors
+    /// As [`Store::holding`].
+    pub async fn holding_replayed(&self, batch: &Batch, number: RecordId) -> Result<Holding, StoreError> {
+        match self {
+            Self::Embedded(store) => Ok(store.holding_replayed(number)),
+            Self::ClickHouse(store) => store.holding_replayed(batch).await,
         }
     }
 

@@ -10,6 +10,8 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
+use telemetrics_collector::quarantine::QuarantineSettings;
+use telemetrics_collector::redelivery::WindowSettings;
 use telemetrics_collector::store::{EmbeddedStore, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::recent::Recent;
@@ -58,6 +60,8 @@ impl Place {
         let settings = CollectorSettings {
             ids: ids(),
             journal: self.journal_settings(),
+            quarantine: QuarantineSettings::new(self.directory.path().join("quarantine")),
+            redelivery: WindowSettings::new(self.directory.path().join("redelivery")),
             drain: DrainSettings { batch_age: NEVER, ..DrainSettings::default() },
         };
         let store = Store::Embedded(self.store().await);

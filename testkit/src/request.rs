@@ -1,12 +1,17 @@
 //! Requests as probes send them, field by field, so that a test can change one thing and leave the rest valid.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use serde_json::{Map, Value};
 
 /// The telemetry id that clients are shipped with.
 pub const TELEMETRY_ID: &str = "6907c830-eed9-4ce9-81ae-76daf8d88f0f";
 
-/// The fields of a valid record of format 4.
-const VALID: [(&str, &str); 15] = [
+/// Posts that were made in this process.
+static POSTS: AtomicU64 = AtomicU64::new(1);
+
+/// The fields of a valid record of format 4 but its `event_id`.
+const VALID: [(&str, &str); 14] = [
     ("record_format_version", "4"),
     ("classification", "org.example/hello/world"),
     ("severity", "1"),
@@ -21,10 +26,9 @@ const VALID: [(&str, &str); 15] = [
     ("board_name", "board|vendor"),
     ("cpu_model", "A processor"),
     ("bios_version", "1.0"),
-    ("event_id", "0784a24884ff82136fca6e171e0b927b"),
 ];
 
-/// One record as a request; it begins valid.
+/// One record as a request; it begins valid, with an `event_id` that no other one has: to send a record again, clone it.
 #[derive(Debug, Clone)]
 pub struct Post {
     /// Path and perhaps query.
@@ -40,9 +44,10 @@ pub struct Post {
 impl Default for Post {
     fn default() -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
+        let event_id = format!("{:032x}", POSTS.fetch_add(1, Relaxed));
         Self {
             path: "/".to_owned(),
-            fields: VALID.into_iter().map(owned).collect(),
+            fields: VALID.into_iter().chain([("event_id", event_id.as_str())]).map(owned).collect(),
             headers: vec![owned(("Host", "127.0.0.1")), owned(("X-Telemetry-TID", TELEMETRY_ID))],
             payload: b"hello\n".to_vec(),
         }
@@ -173,6 +178,13 @@ mod tests {
         let json = b"Content-Type: application/json\r\nContent-Length: 29\r\n\r\n{\"build\":\"2\",\"payload\":\"xyz\"}";
         assert!(post.in_json().ends_with(json), "{}", String::from_utf8_lossy(&post.in_json()));
         assert!(post.without("build").fields.is_empty());
+    }
+
+    #[test]
+    fn no_two_posts_are_equal_unless_one_is_a_clone() {
+        let post = Post::default();
+        assert_ne!(post.in_headers(), Post::default().in_headers());
+        assert_eq!(post.in_json(), post.clone().in_json());
     }
 
     #[test]

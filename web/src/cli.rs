@@ -33,6 +33,39 @@ pub enum Command {
     Serve(ServeArgs),
     /// Serve five weeks of invented records from a temporary directory.
     Demo(DemoArgs),
+    /// Look into a journal, or repair one that is damaged.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+/// What can be done with a journal that no server uses.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum JournalCommand {
+    /// Say what is in it, segment by segment: what can be read, and what is lost.
+    Inspect(JournalArgs),
+    /// Say whether it is sound; the exit code is 1 when it is not.
+    Verify(JournalArgs),
+    /// Make a damaged one usable, with everything that can be read; damaged segments are copied aside first.
+    Repair(RepairArgs),
+}
+
+/// What `journal inspect` and `journal verify` take.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct JournalArgs {
+    /// Directory of the journal, or the data directory that it is in.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// What `journal repair` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RepairArgs {
+    /// Directory of the journal, or the data directory that it is in.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// What `serve` takes; everything here goes before the configuration file.
@@ -132,7 +165,7 @@ mod tests {
     fn load(line: &str) -> Result<Config, ConfigError> {
         match parse(line).expect("a command line") {
             Command::Serve(args) => args.load(),
-            Command::Demo(_) => panic!("not serve: {line}"),
+            Command::Demo(_) | Command::Journal(_) => panic!("not serve: {line}"),
         }
     }
 
@@ -168,6 +201,17 @@ mod tests {
         assert!(message.starts_with("--listen: `listen` must be an IP address"), "{message}");
         assert!(parse("telemetrics --lisen x").is_err());
         assert!(parse("telemetrics --listen x demo").is_err());
+    }
+
+    #[test]
+    fn a_journal_is_looked_at_or_repaired_in_a_directory() {
+        let directory = PathBuf::from("d");
+        let repair = |yes| Command::Journal(JournalCommand::Repair(RepairArgs { directory: directory.clone(), yes }));
+        assert_eq!(parse("telemetrics journal repair d").expect("valid"), repair(false));
+        assert_eq!(parse("telemetrics journal repair --yes d").expect("valid"), repair(true));
+        for bad in ["telemetrics journal", "telemetrics journal verify", "telemetrics journal verify --yes d"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use telemetrics_analytics::Error;
 use telemetrics_collector::http::ErrorBody;
+use telemetrics_collector::quarantine::QuarantineFault;
 use telemetrics_schema::wire::FieldError;
 
 /// Why a request was not answered, by what the client has to do.
@@ -16,6 +17,12 @@ pub enum WebError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// It cannot be done with this thing.
+    #[error("{0}.")]
+    Impossible(String),
+    /// Try again later.
+    #[error("{0}.")]
+    Unavailable(String),
     /// The question failed.
     #[error(transparent)]
     Question(#[from] Error),
@@ -44,15 +51,34 @@ impl From<InvalidParameter> for WebError {
     }
 }
 
+impl From<QuarantineFault> for WebError {
+    fn from(fault: QuarantineFault) -> Self {
+        match fault {
+            QuarantineFault::NotFound(_) => Self::NotFound(format!("{}.", sentence(&fault))),
+            QuarantineFault::Invalid(_) => Self::Impossible(sentence(&fault)),
+            QuarantineFault::Full(_) | QuarantineFault::Unavailable(_) | QuarantineFault::Closed => {
+                Self::Unavailable(sentence(&fault))
+            }
+        }
+    }
+}
+
+/// The text of an error as the beginning of a sentence.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 impl WebError {
     /// The status that tells the client what to do.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid(_) | Self::Question(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Impossible(_) | Self::Question(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Question(Error::TooMuch(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Question(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Question(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Question(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

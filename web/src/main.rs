@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use telemetrics_schema::layout::DataDir;
@@ -10,26 +11,37 @@ use telemetrics_web::cli::{Cli, Command, DemoArgs};
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{demo, logging, stop};
+use telemetrics_web::{demo, journal_tool, logging, stop};
+
+/// How long work on other threads may take after the server has stopped, before it is left behind.
+const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let command = Cli::parse().into_command();
     logging::start();
-    let outcome = tokio::runtime::Runtime::new().map_err(StartError::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match command {
-                Command::Serve(args) => serve(&args.load()?).await,
-                Command::Demo(args) => run_demo(&args).await,
-            }
-        })
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&command) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("telemetrics: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: &Command) -> Result<ExitCode, StartError> {
+    match command {
+        Command::Serve(args) => on_runtime(async { serve(&args.load()?).await }),
+        Command::Demo(args) => on_runtime(run_demo(args)),
+        Command::Journal(command) => journal_tool::run(command),
+    }
+}
+
+fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<ExitCode, StartError> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(task);
+    // What is still under way on other threads was given its time; what was acknowledged is in the journal.
+    runtime.shutdown_timeout(LAST_TASKS_TIMEOUT);
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {

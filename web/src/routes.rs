@@ -8,7 +8,7 @@ use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
 use crate::error::WebError;
 use crate::state::AppState;
-use crate::{api, health, pages};
+use crate::{api, health, metrics, pages};
 
 /// Where the pages are: the address that people have bookmarked.
 pub const PAGES: &str = "/telemetryui/";
@@ -18,7 +18,12 @@ pub fn router(state: AppState, ingest: Ingest) -> Router {
     let questions = Router::new()
         .route("/api/records", get(api::records::list))
         .route("/api/records/{id}", get(api::record::show))
+        .route("/api/quarantine", get(api::quarantine::list))
+        .route("/api/quarantine/replay", post(api::quarantine::replay_all))
+        .route("/api/quarantine/{id}", get(api::quarantine::show).delete(api::quarantine::discard))
+        .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route(pages::address::RECORD, get(pages::record::show))

@@ -1,14 +1,18 @@
 //! Puts a server together: store, collector, questions, routes; and takes it apart in order.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
-use telemetrics_collector::http::Ingest;
+use telemetrics_collector::http::{Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
+use telemetrics_collector::quarantine::QuarantineSettings;
+use telemetrics_collector::rate_limit::{RateLimit, RateLimits};
+use telemetrics_collector::redelivery::WindowSettings;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::RecordId;
@@ -22,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::config::{self, Config};
 use crate::routes::{self, PAGES};
-use crate::server;
+use crate::server::{self, Connections};
 use crate::state::AppState;
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
@@ -38,6 +42,7 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Server {
     listener: TcpListener,
     router: axum::Router,
+    connections: Connections,
     drain: RunningDrain,
 }
 
@@ -60,11 +65,20 @@ impl Server {
         report(&recovered);
         let analytics = Arc::new(open_analytics(config, &data, recent).await?);
         let rules = Rules { telemetry_ids: config.telemetry_ids.clone(), strict_fields: config.strict_fields };
-        let ingest =
-            Ingest { collector: collector.clone(), rules: Arc::new(rules), body_limit_bytes: config.body_limit_bytes };
+        let rules = Arc::new(rules);
+        let ingest = Ingest {
+            collector: collector.clone(),
+            rules: Arc::clone(&rules),
+            on_invalid: config.on_invalid,
+            body_limit_bytes: config.body_limit_bytes,
+            batches: Batches::new(config.batch_limit_bytes),
+            rate_limits: Arc::new(rate_limits(config)),
+            clock: Arc::clone(&clock),
+        };
         let read_wait = config.store.clickhouse().map(|_| Duration::from_millis(config.read_wait_ms));
-        let state = AppState { analytics, collector, clock, read_wait };
-        Ok(Self { listener, router: routes::router(state, ingest), drain })
+        let connections = Connections::default();
+        let state = AppState { analytics, collector, rules, connections: connections.clone(), clock, read_wait };
+        Ok(Self { listener, router: routes::router(state, ingest), connections, drain })
     }
 
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -77,7 +91,7 @@ impl Server {
 
     /// Serves until `stop` is cancelled, then finishes what has begun and delivers what is left.
     pub async fn run(self, stop: CancellationToken) {
-        server::run(self.listener, self.router, stop).await;
+        server::run(self.listener, self.router, self.connections, stop).await;
         self.drain.stop(LAST_FLUSH_TIMEOUT).await;
         info!("stopped");
     }
@@ -144,6 +158,13 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
             quota_bytes: config.journal.quota_bytes,
             ..JournalSettings::new(data.journal())
         },
+        quarantine: QuarantineSettings {
+            quota_bytes: config.quarantine.quota_bytes,
+            entries: config.quarantine.entries,
+            age_days: config.quarantine.age_days,
+            ..QuarantineSettings::new(data.quarantine())
+        },
+        redelivery: WindowSettings { records_max: config.redelivery.records, ..WindowSettings::new(data.redelivery()) },
         drain: DrainSettings {
             batch_rows: config.drain.batch_rows,
             batch_bytes: config.drain.batch_bytes,
@@ -151,6 +172,14 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
             ..DrainSettings::default()
         },
     }
+}
+
+/// Each telemetry id has the limit for itself.
+fn rate_limits(config: &Config) -> RateLimits {
+    let config::RateLimit { records_per_s, burst_records } = config.rate_limit;
+    let Some(records_per_s) = NonZeroU32::new(records_per_s) else { return RateLimits::default() };
+    let limit = RateLimit { records_per_s, burst_records };
+    RateLimits::new(config.telemetry_ids.iter().map(|id| (id.clone(), limit)))
 }
 
 async fn open_analytics(config: &Config, data: &DataDir, recent: Recent) -> Result<Analytics, StartError> {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,13 +30,55 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Streams that one HTTP/2 connection may have open.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
+/// How many connections there are; clones count the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicU64,
+    accepted: AtomicU64,
+}
+
+impl Connections {
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.counts.open.load(Relaxed)
+    }
+
+    /// Connections that were accepted since the start.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.counts.accepted.load(Relaxed)
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    fn begin(&self) -> OpenConnection {
+        self.counts.accepted.fetch_add(1, Relaxed);
+        self.counts.open.fetch_add(1, Relaxed);
+        OpenConnection(Arc::clone(&self.counts))
+    }
+}
+
+struct OpenConnection(Arc<Counts>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Serves `router` on `listener` until `stop` is cancelled; requests that have begun are finished.
-pub async fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub async fn run(listener: TcpListener, router: Router, counted: Connections, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let protocol = protocol();
     while let Some((stream, permit)) = next(&listener, &connections, &stop).await {
-        tokio::spawn(serve(stream, router.clone(), protocol.clone(), graceful.watcher(), permit));
+        let held = (permit, counted.begin());
+        tokio::spawn(serve(stream, router.clone(), protocol.clone(), graceful.watcher(), held));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -79,7 +122,7 @@ async fn serve(
     router: Router,
     protocol: Builder<TokioExecutor>,
     watcher: Watcher,
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, OpenConnection),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection without TCP_NODELAY");
@@ -93,4 +136,20 @@ async fn serve(
 
 async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     router.oneshot(request.map(Body::new)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_open_until_it_ends_and_accepted_forever() {
+        let connections = Connections::default();
+        let (first, second) = (connections.begin(), connections.clone().begin());
+        assert_eq!((connections.open(), connections.accepted()), (2, 2));
+        drop(first);
+        assert_eq!((connections.open(), connections.accepted()), (1, 2));
+        drop(second);
+        assert_eq!(connections.open(), 0);
+    }
 }

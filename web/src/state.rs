@@ -7,8 +7,10 @@ use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
+use telemetrics_schema::wire::Rules;
 
 use crate::error::WebError;
+use crate::server::Connections;
 
 /// Shared by all handlers of API and pages.
 #[derive(Clone)]
@@ -17,6 +19,10 @@ pub struct AppState {
     pub analytics: Arc<Analytics>,
     /// Knows which acknowledged records the store does not have yet.
     pub collector: Collector,
+    /// What is accepted now; what is replayed is judged by it.
+    pub rules: Arc<Rules>,
+    /// Counts the connections of the server.
+    pub connections: Connections,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// How long a question waits for acknowledged records to reach a store that cannot be read around.

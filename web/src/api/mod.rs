@@ -1,6 +1,7 @@
 //! The API for scripts: one endpoint a file.
 
 pub mod params;
+pub mod quarantine;
 pub mod record;
 pub mod records;
 

@@ -92,7 +92,11 @@ fn fields(name: &str, value: &str) -> Result<Fields, InvalidParameter> {
     Fields::parse(value).map_err(|unknown| InvalidParameter::new(name, unknown.to_string()))
 }
 
-fn no_duplicates(pairs: &Pairs) -> Result<(), InvalidParameter> {
+/// Refuses a parameter that is given more than once.
+///
+/// # Errors
+/// The first such parameter.
+pub(crate) fn no_duplicates(pairs: &Pairs) -> Result<(), InvalidParameter> {
     let twice = pairs.iter().enumerate().find(|(i, (name, _))| pairs[..*i].iter().any(|(other, _)| other == name));
     twice.map_or(Ok(()), |(_, (name, _))| Err(InvalidParameter::new(name, "is given more than once")))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::error::{ConfigError, Problem};
 use super::file::{self, Entry};
-use super::settings::{QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
+use super::settings::{QUARANTINE_PER_BODY, QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
 use super::store::Password;
 
 /// Longest part of a refused value that an error message repeats, in characters.
@@ -113,7 +113,7 @@ impl Config {
     /// Rules between two settings.
     fn contradictions(&self, name: &str) -> Vec<Problem> {
         let body = self.body_limit_bytes as u64;
-        let Self { journal, .. } = self;
+        let Self { journal, quarantine, .. } = self;
         let rules = [
             (journal.segment_bytes, SEGMENT_PER_BODY, body, "journal.segment_bytes", "body_limit_bytes"),
             (
@@ -123,6 +123,7 @@ impl Config {
                 "journal.quota_bytes",
                 "journal.segment_bytes",
             ),
+            (quarantine.quota_bytes, QUARANTINE_PER_BODY, body, "quarantine.quota_bytes", "body_limit_bytes"),
         ];
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
         broken

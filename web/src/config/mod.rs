@@ -10,14 +10,20 @@ pub mod settings;
 pub mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use telemetrics_collector::http::OnInvalid;
+use telemetrics_collector::redelivery::WINDOW_RECORDS;
 use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
 
 pub use error::{ConfigError, Problem};
 pub use load::{Given, Overrides, Value};
 pub use store::{ClickHouse, Password, Store};
+
+/// Default of the setting of that name; without a rate it has no effect.
+const BURST_RECORDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
 
 /// One mebibyte in bytes.
 const MIB: u64 = 1024 * 1024;
@@ -37,6 +43,8 @@ pub struct Config {
     pub on_invalid: OnInvalid,
     /// Largest accepted request body in bytes.
     pub body_limit_bytes: usize,
+    /// Largest accepted batch in decoded bytes.
+    pub batch_limit_bytes: usize,
     /// Number of this collector among those that write into one store.
     pub collector_number: CollectorNumber,
     /// Longest time in milliseconds that a query waits for acknowledged records to reach the store.
@@ -45,16 +53,14 @@ pub struct Config {
     pub store: Store,
     /// The journal of acknowledged records.
     pub journal: Journal,
+    /// What is kept aside.
+    pub quarantine: Quarantine,
+    /// How redeliveries are told.
+    pub redelivery: Redelivery,
+    /// What one telemetry id may send.
+    pub rate_limit: RateLimit,
     /// How records go from the journal into the store.
     pub drain: Drain,
-}
-
-/// What happens to a record that breaks a rule of the wire contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnInvalid {
-    /// The request is answered 400 with the reasons; nothing is kept.
-    #[default]
-    Reject,
 }
 
 /// Sizes of the journal.
@@ -64,6 +70,33 @@ pub struct Journal {
     pub segment_bytes: u64,
     /// Disk space in bytes that all segments may take together; above it records are refused with 503.
     pub quota_bytes: u64,
+}
+
+/// Limits of the quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Disk space in bytes that all its files may take together.
+    pub quota_bytes: u64,
+    /// Most entries.
+    pub entries: usize,
+    /// Days after which an entry goes that did not come again.
+    pub age_days: u32,
+}
+
+/// Limits of the redelivery window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redelivery {
+    /// Most records that are remembered.
+    pub records: usize,
+}
+
+/// The rate limit that each telemetry id has for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Records per second in the long run; 0 for no limit.
+    pub records_per_s: u32,
+    /// Records that may come at once after a pause.
+    pub burst_records: NonZeroU32,
 }
 
 /// A batch is sent to the store as soon as it reaches one of these.
@@ -86,10 +119,14 @@ impl Default for Config {
             strict_fields: false,
             on_invalid: OnInvalid::default(),
             body_limit_bytes: 1024 * 1024,
+            batch_limit_bytes: 64 * 1024 * 1024,
             collector_number: CollectorNumber::default(),
             read_wait_ms: 1_000,
             store: Store::Embedded,
             journal: Journal::default(),
+            quarantine: Quarantine::default(),
+            redelivery: Redelivery::default(),
+            rate_limit: RateLimit::default(),
             drain: Drain::default(),
         }
     }
@@ -98,6 +135,24 @@ impl Default for Config {
 impl Default for Journal {
     fn default() -> Self {
         Self { segment_bytes: 64 * MIB, quota_bytes: 4096 * MIB }
+    }
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self { quota_bytes: 256 * MIB, entries: 10_000, age_days: 35 }
+    }
+}
+
+impl Default for Redelivery {
+    fn default() -> Self {
+        Self { records: WINDOW_RECORDS }
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { records_per_s: 0, burst_records: BURST_RECORDS }
     }
 }
 

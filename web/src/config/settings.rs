@@ -1,8 +1,11 @@
 //! The one table of settings: key, unit, what is allowed, what it does. Defaults come from `Config::default()`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use telemetrics_collector::quarantine::QUOTA_MIN_BYTES;
+use telemetrics_collector::redelivery::RECORDS_MAX;
 use telemetrics_schema::CollectorNumber;
 use url::Url;
 
@@ -20,6 +23,8 @@ pub const BATCH_ROWS_MAX: u64 = 1_048_448;
 pub const SEGMENT_PER_BODY: u64 = 4;
 /// One segment is written while the one before it waits for the store.
 pub const QUOTA_PER_SEGMENT: u64 = 2;
+/// A segment of the quarantine is a sixteenth of its quota and has to hold the largest request.
+pub const QUARANTINE_PER_BODY: u64 = 16;
 
 const NAME_CHARS: usize = 256;
 const GIB: u64 = 1024 * MIB;
@@ -132,10 +137,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "on_invalid",
         unit: "",
-        kind: Kind::OneOf { words: &["reject"], set: |config, _| config.on_invalid = OnInvalid::Reject },
-        doc: "What happens to a record that breaks a rule: reject answers 400 with the reasons.",
+        kind: Kind::OneOf {
+            words: &["auto", "reject", "quarantine"],
+            set: |config, word| config.on_invalid = to_on_invalid(word),
+        },
+        doc: "What happens to a record that breaks a rule: reject answers 400 with the reasons, quarantine answers 201 \
+              and keeps it aside, auto does that for requests without a User-Agent: those of probes.",
         show: |config| match config.on_invalid {
+            OnInvalid::Auto => quoted("auto"),
             OnInvalid::Reject => quoted("reject"),
+            OnInvalid::Quarantine => quoted("quarantine"),
         },
     },
     Setting {
@@ -146,8 +157,15 @@ pub const SETTINGS: &[Setting] = &[
             max: 16 * MIB,
             set: |config, number| config.body_limit_bytes = to_usize(number),
         },
-        doc: "Largest request body. A larger one is answered 413.",
+        doc: "Largest request body of one record, and largest line of a batch. A larger one is answered 413.",
         show: |config| config.body_limit_bytes.to_string(),
+    },
+    Setting {
+        key: "batch_limit_bytes",
+        unit: "bytes",
+        kind: Kind::Number { min: MIB, max: GIB, set: |config, number| config.batch_limit_bytes = to_usize(number) },
+        doc: "Largest batch of records in one request, decoded. What is above is answered 413; what came before is kept.",
+        show: |config| config.batch_limit_bytes.to_string(),
     },
     Setting {
         key: "collector_number",
@@ -228,6 +246,69 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 8 * MIB, max: 1024 * GIB, set: |config, number| config.journal.quota_bytes = number },
         doc: "Disk space of the whole journal; when it is used up, records are answered 503. At least two segments.",
         show: |config| config.journal.quota_bytes.to_string(),
+    },
+    Setting {
+        key: "quarantine.quota_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: QUOTA_MIN_BYTES,
+            max: 64 * GIB,
+            set: |config, number| config.quarantine.quota_bytes = number,
+        },
+        doc: "Disk space of the whole quarantine, of which entries take half. At least 16 times body_limit_bytes.",
+        show: |config| config.quarantine.quota_bytes.to_string(),
+    },
+    Setting {
+        key: "quarantine.entries",
+        unit: "entries",
+        kind: Kind::Number { min: 1, max: 200_000, set: |config, number| config.quarantine.entries = to_usize(number) },
+        doc: "Most entries of the quarantine. What was answered 400 makes room for what was answered 201.",
+        show: |config| config.quarantine.entries.to_string(),
+    },
+    Setting {
+        key: "quarantine.age_days",
+        unit: "days",
+        kind: Kind::Number {
+            min: 1,
+            max: 3_650,
+            set: |config, number| config.quarantine.age_days = u32::try_from(number).unwrap_or(u32::MAX),
+        },
+        doc: "Days after which an entry of the quarantine is deleted when no equal one came.",
+        show: |config| config.quarantine.age_days.to_string(),
+    },
+    Setting {
+        key: "redelivery.records",
+        unit: "records",
+        kind: Kind::Number {
+            min: 1,
+            max: RECORDS_MAX as u64,
+            set: |config, number| config.redelivery.records = to_usize(number),
+        },
+        doc: "Accepted records that are remembered for 24 hours at most, so that one that comes again is stored once. \
+              Each takes 40 bytes of memory and of disk.",
+        show: |config| config.redelivery.records.to_string(),
+    },
+    Setting {
+        key: "rate_limit.records_per_s",
+        unit: "records per second",
+        kind: Kind::Number {
+            min: 0,
+            max: 1_000_000,
+            set: |config, number| config.rate_limit.records_per_s = u32::try_from(number).unwrap_or(u32::MAX),
+        },
+        doc: "Records that each telemetry id may send in the long run; above it they are answered 429. 0 is no limit.",
+        show: |config| config.rate_limit.records_per_s.to_string(),
+    },
+    Setting {
+        key: "rate_limit.burst_records",
+        unit: "records",
+        kind: Kind::Number {
+            min: 1,
+            max: 100_000_000,
+            set: |config, number| config.rate_limit.burst_records = to_positive(number),
+        },
+        doc: "Records that a telemetry id with a rate limit may send at once after a pause.",
+        show: |config| config.rate_limit.burst_records.to_string(),
     },
     Setting {
         key: "drain.batch_rows",
@@ -357,6 +438,19 @@ fn with_server(config: &mut Config, change: impl FnOnce(&mut ClickHouse)) {
 /// Sizes are limited far below what an address space of 32 bits holds, so that the conversion never cuts.
 fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn to_on_invalid(word: &str) -> OnInvalid {
+    match word {
+        "reject" => OnInvalid::Reject,
+        "quarantine" => OnInvalid::Quarantine,
+        _ => OnInvalid::Auto,
+    }
+}
+
+fn to_positive(number: u64) -> NonZeroU32 {
+    // The range of every such setting begins at 1.
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
 }
 
 fn to_collector(number: u64) -> Option<CollectorNumber> {

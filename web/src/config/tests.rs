@@ -1,6 +1,7 @@
 //! What the configuration takes and refuses, and how it says so.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -37,8 +38,9 @@ fn every_setting_of_a_file_arrives() {
         data_dir = "/srv/t"
         telemetry_ids = ["one", "two"]
         strict_fields = true
-        on_invalid = "reject"
+        on_invalid = "quarantine"
         body_limit_bytes = 65_536
+        batch_limit_bytes = 1_048_576
         collector_number = 7
         read_wait_ms = 250
         [store.clickhouse]
@@ -49,6 +51,15 @@ fn every_setting_of_a_file_arrives() {
         [journal]
         segment_bytes = 0x400000
         quota_bytes = 8_388_608
+        [quarantine]
+        quota_bytes = 1_048_576
+        entries = 5
+        age_days = 7
+        [redelivery]
+        records = 1_000
+        [rate_limit]
+        records_per_s = 100
+        burst_records = 500
         [drain]
         batch_rows = 10
         batch_bytes = 100_000
@@ -67,12 +78,16 @@ fn every_setting_of_a_file_arrives() {
         data_dir: "/srv/t".into(),
         telemetry_ids: vec!["one".into(), "two".into()],
         strict_fields: true,
-        on_invalid: OnInvalid::Reject,
+        on_invalid: OnInvalid::Quarantine,
         body_limit_bytes: 65_536,
+        batch_limit_bytes: 1_048_576,
         collector_number: CollectorNumber::new(7).expect("below 64"),
         read_wait_ms: 250,
         store: Store::ClickHouse(server),
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
+        quarantine: Quarantine { quota_bytes: 1_048_576, entries: 5, age_days: 7 },
+        redelivery: Redelivery { records: 1_000 },
+        rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
         drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20 },
     };
     assert_eq!(config, expected);
@@ -164,7 +179,7 @@ fn a_wrong_type_names_the_key_its_line_and_what_is_allowed() {
         ("data_dir = 5", "`data_dir` must be a path, not 5"),
         ("data_dir = \"\"", "`data_dir` must be a path"),
         ("listen = \"localhost\"", "`listen` must be an IP address and a port as \"127.0.0.1:8080\""),
-        ("on_invalid = \"quarantine\"", "`on_invalid` must be \"reject\", not \"quarantine\""),
+        ("on_invalid = \"ignore\"", "`on_invalid` must be \"auto\" or \"reject\" or \"quarantine\", not \"ignore\""),
         ("\n\nstore = \"clickhouse\"", "t.toml:3: `store` must be \"embedded\", not \"clickhouse\""),
         ("data_dir = 2026-11-22", "not a date"),
     ] {
@@ -180,7 +195,7 @@ fn an_unknown_key_names_the_nearest_known_one_and_its_line() {
         ("\ndatadir = 1", 2, "data_dir"),
         ("[journal]\nsegment_byte = 1", 2, "journal.segment_bytes"),
         ("[jurnal]\nquota_bytes = 1", 2, "journal.quota_bytes"),
-        ("quota_bytes = 1", 1, "journal.quota_bytes"),
+        ("segment_bytes = 1", 1, "journal.segment_bytes"),
         ("[drain]\n\nbatch_age = 1", 3, "drain.batch_age_ms"),
         ("[store.clickhouse]\nurl = \"http://h\"\npassword = \"x\"", 3, "store.clickhouse.password_file"),
         ("[nothing_like_it]", 1, "on_invalid"),
@@ -218,6 +233,22 @@ fn sizes_that_contradict_each_other_are_refused_at_their_edges() {
     assert!(message.contains("`journal.segment_bytes` (4194304) must be at least 4 times"), "{message}");
     let message = sizes(5 * MIB, 10 * MIB - 1, MIB).expect_err("a quota that is too small").to_string();
     assert!(message.contains("`journal.quota_bytes` (10485759) must be at least 2 times"), "{message}");
+}
+
+#[test]
+fn a_quarantine_that_cannot_hold_a_request_is_refused_at_its_edge() {
+    let sizes = |quota: u64| parse(&format!("body_limit_bytes={MIB}\n[quarantine]\nquota_bytes={quota}\n"));
+    assert!(sizes(16 * MIB).is_ok());
+    let message = sizes(16 * MIB - 1).expect_err("a quota that is too small").to_string();
+    assert!(message.contains("`quarantine.quota_bytes` (16777215) must be at least 16 times"), "{message}");
+}
+
+#[test]
+fn every_way_to_treat_invalid_records_has_its_word() {
+    let on_invalid = |word: &str| parse(&setting("on_invalid", &format!("\"{word}\""))).expect(word).on_invalid;
+    assert_eq!(on_invalid("auto"), OnInvalid::Auto);
+    assert_eq!(on_invalid("reject"), OnInvalid::Reject);
+    assert_eq!(on_invalid("quarantine"), OnInvalid::Quarantine);
 }
 
 #[test]

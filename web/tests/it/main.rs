@@ -1,14 +1,19 @@
 //! The program as its users meet it: the real process, real requests, a real ClickHouse and a real browser.
 
 mod bad_input;
+mod batches;
 mod browser;
 mod captures;
 mod durability;
 mod html;
+mod journal_command;
+mod metrics;
 mod outages;
 mod pages;
+mod quarantine;
 mod raw_bytes;
 mod records_api;
+mod redelivery;
 mod seeds;
 mod servers;
 mod start;

@@ -1,0 +1,205 @@
+//! `/metrics`: the numbers of the server for Prometheus.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use telemetrics_collector::CollectorStats;
+use telemetrics_collector::counters::{Counts, Reason};
+use telemetrics_collector::journal::JournalStats;
+use telemetrics_collector::redelivery::WindowStats;
+use telemetrics_schema::TimestampUs;
+use telemetrics_schema::time::US_PER_S;
+
+use crate::exposition::{CONTENT_TYPE, Exposition};
+use crate::server::Connections;
+use crate::state::AppState;
+
+/// Microseconds in the histograms of durations.
+const US_PER_SECOND: u32 = 1_000_000;
+
+/// All metrics.
+pub async fn show(State(state): State<AppState>) -> Response {
+    let text = text(&state.collector.stats(), &state.connections, state.clock.now());
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+/// The text of a scrape at `now`.
+fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> String {
+    let mut out = Exposition::default();
+    out.info("telemetrics_build_info", "The version that runs.", "version", env!("CARGO_PKG_VERSION"));
+    out.gauge("telemetrics_connections", "Connections that are open.", connections.open());
+    out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
+    records(&mut out, &stats.counts, stats.pending_records);
+    redelivery(&mut out, &stats.redelivery, now);
+    journal(&mut out, &stats.journal, now);
+    store(&mut out, &stats.counts);
+    out.into_text()
+}
+
+fn records(out: &mut Exposition, counts: &Counts, pending: u64) {
+    out.counter("telemetrics_accepted_records_total", "Records that were acknowledged.", counts.accepted);
+    out.counters(
+        "telemetrics_rejected_records_total",
+        "Requests and lines of batches that were not acknowledged.",
+        "reason",
+        Reason::ALL.iter().map(|reason| reason.label()).zip(counts.rejected),
+    );
+    out.counter(
+        "telemetrics_redelivered_records_total",
+        "Records that had been accepted before and were acknowledged again.",
+        counts.redelivered,
+    );
+    out.counter("telemetrics_quarantined_records_total", "Records that were kept aside.", counts.quarantined);
+    out.gauge("telemetrics_pending_records", "Acknowledged records that the store does not have yet.", pending);
+}
+
+fn redelivery(out: &mut Exposition, window: &WindowStats, now: TimestampUs) {
+    out.gauge(
+        "telemetrics_redelivery_window_records",
+        "Accepted records that redeliveries are told by.",
+        window.records,
+    );
+    out.gauge(
+        "telemetrics_redelivery_window_reach_seconds",
+        "Age of the oldest accepted record that is remembered; 0 when there is none.",
+        window.oldest_reception.map_or(0, |oldest| (now.0 - oldest.0).max(0) / US_PER_S),
+    );
+    out.gauge("telemetrics_redelivery_in_flight_records", "Records that are being made durable.", window.in_flight);
+    out.gauge("telemetrics_redelivery_log_bytes", "Bytes of the files that the window is kept in.", window.log_bytes);
+    out.counter(
+        "telemetrics_redelivery_log_failures_total",
+        "Times that those files could not be written; until the next success a restart forgets accepted records.",
+        window.log_failures,
+    );
+}
+
+fn journal(out: &mut Exposition, journal: &JournalStats, now: TimestampUs) {
+    out.gauge("telemetrics_journal_bytes", "Bytes that the journal's segments take.", journal.bytes);
+    out.gauge("telemetrics_journal_segments", "Segment files of the journal.", journal.segments);
+    out.gauge(
+        "telemetrics_journal_oldest_record_age_seconds",
+        "Age of the oldest record that the store does not have yet; 0 when it has all.",
+        journal.oldest_pending.map_or(0, |oldest| (now.0 - oldest.0).max(0) / US_PER_S),
+    );
+    out.gauge(
+        "telemetrics_journal_writable",
+        "1 when the journal could be written the last time, 0 when not.",
+        u8::from(journal.writable),
+    );
+    out.counter("telemetrics_journal_failures_total", "Writes and syncs of the journal that failed.", journal.failures);
+    out.gauge("telemetrics_journal_queue_records", "Records that wait for the next write.", journal.queued_records);
+    out.gauge(
+        "telemetrics_journal_queue_bytes",
+        "Bytes of records that wait for the next write.",
+        journal.queued_bytes,
+    );
+    out.histogram(
+        "telemetrics_journal_sync_duration_seconds",
+        "Duration of each fdatasync of the journal.",
+        &journal.sync_us,
+        US_PER_SECOND,
+    );
+    out.histogram(
+        "telemetrics_journal_group_records",
+        "Records that shared a write and a sync.",
+        &journal.group_records,
+        1,
+    );
+    out.histogram("telemetrics_journal_group_bytes", "Bytes of such a write.", &journal.group_bytes, 1);
+}
+
+fn store(out: &mut Exposition, counts: &Counts) {
+    out.histogram(
+        "telemetrics_store_batch_records",
+        "Records of each batch that the store took.",
+        &counts.batch_records,
+        1,
+    );
+    out.histogram(
+        "telemetrics_store_insert_duration_seconds",
+        "Duration of each insert that the store took.",
+        &counts.insert_us,
+        US_PER_SECOND,
+    );
+    out.counters(
+        "telemetrics_store_insert_failures_total",
+        "Inserts that did not succeed or whose outcome is not known.",
+        "reason",
+        [("unavailable", counts.inserts_unavailable), ("refused", counts.inserts_refused)],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use telemetrics_collector::counters::Counters;
+
+    use super::*;
+    use crate::exposition::tests::parse;
+
+    const NOW: TimestampUs = TimestampUs(1_795_342_080_000_000);
+
+    fn stats() -> CollectorStats {
+        let counters = Counters::default();
+        counters.accepted(11);
+        counters.rejected(Reason::TooLarge, 3);
+        counters.redelivered(4);
+        counters.quarantined(5);
+        counters.inserted(8, Duration::from_millis(2), &Ok(()));
+        let journal = JournalStats {
+            bytes: 67_108_864,
+            oldest_pending: Some(TimestampUs(NOW.0 - 90 * US_PER_S)),
+            writable: true,
+            ..JournalStats::default()
+        };
+        let redelivery = WindowStats {
+            records: 9,
+            oldest_reception: Some(TimestampUs(NOW.0 - 3_600 * US_PER_S)),
+            ..WindowStats::default()
+        };
+        CollectorStats { counts: counters.read(), journal, redelivery, pending_records: 6, ..CollectorStats::default() }
+    }
+
+    #[test]
+    fn a_strict_reader_finds_every_number() {
+        let text = text(&stats(), &Connections::default(), NOW);
+        let families = parse(&text);
+        let samples: Vec<&(String, f64)> = families.values().flat_map(|family| &family.samples).collect();
+        for (series, value) in [
+            ("telemetrics_accepted_records_total", 11.0),
+            ("telemetrics_rejected_records_total{reason=\"too_large\"}", 3.0),
+            ("telemetrics_rejected_records_total{reason=\"invalid\"}", 0.0),
+            ("telemetrics_redelivered_records_total", 4.0),
+            ("telemetrics_quarantined_records_total", 5.0),
+            ("telemetrics_redelivery_window_records", 9.0),
+            ("telemetrics_redelivery_window_reach_seconds", 3_600.0),
+            ("telemetrics_redelivery_log_failures_total", 0.0),
+            ("telemetrics_pending_records", 6.0),
+            ("telemetrics_journal_bytes", 67_108_864.0),
+            ("telemetrics_journal_oldest_record_age_seconds", 90.0),
+            ("telemetrics_journal_writable", 1.0),
+            ("telemetrics_journal_sync_duration_seconds_count", 0.0),
+            ("telemetrics_store_batch_records_sum", 8.0),
+            ("telemetrics_store_insert_duration_seconds_sum", 0.002),
+            ("telemetrics_store_insert_failures_total{reason=\"refused\"}", 0.0),
+            ("telemetrics_connections", 0.0),
+        ] {
+            let found = samples.iter().find(|(name, _)| name == series).unwrap_or_else(|| panic!("{series} in {text}"));
+            assert!((found.1 - value).abs() < 1e-9, "{series}: {}", found.1);
+        }
+    }
+
+    #[test]
+    fn an_age_is_never_negative_and_zero_without_records() {
+        let age = |oldest| {
+            let journal = JournalStats { oldest_pending: oldest, ..JournalStats::default() };
+            let stats = CollectorStats { journal, ..CollectorStats::default() };
+            let families = parse(&text(&stats, &Connections::default(), NOW));
+            families["telemetrics_journal_oldest_record_age_seconds"].samples[0].1.to_string()
+        };
+        assert_eq!(age(None), "0");
+        assert_eq!(age(Some(TimestampUs(NOW.0 + US_PER_S))), "0");
+        assert_eq!(age(Some(TimestampUs(NOW.0 - 1_999_999))), "1");
+    }
+}

@@ -87,7 +87,7 @@ fn damaged(segment: u64, offset: u64, reason: impl Into<String>) -> QuarantineEr
 /// Where reading a segment came to an end.
 struct End<'a> {
     offset: usize,
-    /// Up to where the last frame says that the segment was synced.
+    /// Up to where the last frame says that the segment was synced; 0 without a frame.
     proven: u64,
     found: Next<'a>,
 }
@@ -120,7 +120,8 @@ impl Reading {
         let segment = bytes(disk, header.sequence, u64::MAX)?;
         let stop = frames(&segment, header, take)?;
         self.torn = torn_tail(&segment, header, &stop)?;
-        let from = stop.proven.max(HEADER_BYTES);
+        // The first frame proves that the header is durable; without one it is part of what has to be written again.
+        let from = stop.proven;
         let unproven = usize::try_from(from).ok().and_then(|from| segment.get(from..stop.offset));
         let bytes = unproven.unwrap_or_default().to_vec();
         self.newest = Some(Newest { sequence: header.sequence, from, bytes });

@@ -57,6 +57,32 @@ fn die_and_recover(dies_after: u64, seed: u64) {
     assert_eq!(world.owed.len(), owed);
 }
 
+/// Fills the first segment, lets one operation of the beginning of the second fail, and goes on in a new process.
+fn fail_in_a_beginning(operation: u64, seed: u64) {
+    // A disk of its own chance: what a failed sync leaves on it is anybody's guess.
+    let (disk, clock) = (Forgetful::new().after_power_cut(seed), TestClock::new());
+    let mut open = Open::new(&disk, &small(), &clock).expect("opened");
+    let bodies: Vec<_> = (0..7).map(|at| format!("{at}{}", "x".repeat(10_000))).collect();
+    assert!(open.keep(Kind::Owed, &bodies).iter().all(Result::is_ok));
+    disk.fail_after(operation, 1);
+    let refused = open.keep_one(Kind::Owed, "in the second").is_err();
+    let disk = disk.after_kill();
+    let mut open = Open::new(&disk, &small(), &clock).expect("what can be read is whole");
+    // The next segment makes what is before it a part of the promise.
+    open.keep_one(Kind::Owed, "in the third").expect("kept");
+    let mut open = Open::new(&disk.after_power_cut(seed), &small(), &clock).expect("recovered");
+    assert_eq!(open.entries().len(), if refused { 8 } else { 9 });
+}
+
+#[test]
+fn a_header_whose_sync_failed_is_written_again_by_the_next_process() {
+    for operation in 0..6 {
+        for seed in 0..32 {
+            fail_in_a_beginning(operation, seed);
+        }
+    }
+}
+
 /// The only segment of a quarantine with two promised entries, and where the frame of the second begins.
 fn two_entries() -> (Vec<u8>, usize) {
     let disk = Forgetful::new();

@@ -126,6 +126,6 @@ fn the_reception_time_is_that_of_the_first_one() {
     clock.turn_by_us(5);
     assert_eq!(open.keep_one(Kind::Owed, "a").expect("counted").count, 2);
     let entry = open.entries().pop().expect("an entry");
-    assert_eq!(entry.first_seen, TimestampUs(super::rig::NOW_US));
-    assert_eq!((entry.last_seen, entry.count), (TimestampUs(super::rig::NOW_US + 5), 2));
+    assert_eq!(entry.first_seen, crate::testing::NOON);
+    assert_eq!((entry.last_seen, entry.count), (TimestampUs(crate::testing::NOON.0 + 5), 2));
 }

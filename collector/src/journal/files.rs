@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::JournalError;
 
+/// How the names of the journal's segments end.
 const EXTENSION: &str = ".journal";
 const LOCK: &str = "lock";
 
@@ -54,6 +55,7 @@ pub(crate) trait DiskFile: Send {
 pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
+    extension: &'static str,
     /// Holds the lock as long as it is open; `None` when the directory is only looked at.
     _lock: Option<File>,
 }
@@ -64,13 +66,20 @@ impl Directory {
         create_directory(path).map_err(JournalError::io(format!("create {}", path.display())))?;
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
         let lock = lock(path)?;
-        Ok(Self { path: path.to_owned(), handle, _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: Some(lock) })
+    }
+
+    /// Creates the directory where it is missing; for one that the lock of another protects, with files whose names end
+    /// with `extension`.
+    pub(crate) fn beside(path: &Path, extension: &'static str) -> io::Result<Self> {
+        create_directory(path)?;
+        Ok(Self { path: path.to_owned(), handle: File::open(path)?, extension, _lock: None })
     }
 
     /// The directory as it is, to be read only: neither created nor locked.
     pub(super) fn look(path: &Path) -> Result<Self, JournalError> {
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
-        Ok(Self { path: path.to_owned(), handle, _lock: None })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: None })
     }
 
     /// Whether a process has locked the directory at `path`. Changes nothing.
@@ -80,7 +89,7 @@ impl Directory {
     }
 
     pub(super) fn segment(&self, sequence: u64) -> PathBuf {
-        self.path.join(format!("{sequence:016x}{EXTENSION}"))
+        self.path.join(format!("{sequence:016x}{}", self.extension))
     }
 }
 
@@ -90,7 +99,7 @@ impl Disk for Directory {
     fn list(&self) -> io::Result<Vec<u64>> {
         let mut sequences = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            sequences.extend(entry?.file_name().to_str().and_then(parse_name));
+            sequences.extend(entry?.file_name().to_str().and_then(|name| parse_name(name, self.extension)));
         }
         sequences.sort_unstable();
         Ok(sequences)
@@ -148,8 +157,8 @@ impl DiskFile for File {
     }
 }
 
-fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(EXTENSION)?;
+fn parse_name(name: &str, extension: &str) -> Option<u64> {
+    let digits = name.strip_suffix(extension)?;
     let canonical = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
 }

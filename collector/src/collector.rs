@@ -110,8 +110,9 @@ impl Collector {
         // What the quarantine named is a record as soon as it is replayed.
         let ids = Ids { above: ids.above.max(quarantine.greatest_id()), ..ids };
         let (journal, recovered) = Journal::open(&journal, Arc::clone(&clock), ids, recent.clone())?;
-        let (window, remembered) =
-            Window::open(&redelivery, Arc::clone(&clock), recent.range(RecordId(0), RecordId::MAX))?;
+        let sealed = quarantine.sealed()?.into_iter().map(Arc::new);
+        let pending = recent.range(RecordId(0), RecordId::MAX).into_iter().chain(sealed);
+        let (window, remembered) = Window::open(&redelivery, Arc::clone(&clock), pending)?;
         report(&remembered);
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
@@ -127,7 +128,7 @@ impl Collector {
         };
         let (drain, pending, replays) = Drain::new(drain, links);
         let task = tokio::spawn(drain.run(recovered.sealed.clone()));
-        let replayer = Replayer { quarantine: quarantine.clone(), drain: replays };
+        let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
         let running = RunningDrain { task, stop, journal: journal.clone(), quarantine };
         Ok((Self { journal, window, pending, counters, replayer }, running, recovered))

@@ -7,7 +7,9 @@
 //!    promised, the longest unseen first, and never the other way round. When only promised entries are left, the next
 //!    one is refused with [`QuarantineFault::Full`], and its sender keeps it.
 //! 3. Entries of one kind with the same request and the same reasons are one entry with a counter.
-//! 4. A replayed entry is in the store once, with its own identifier as the record's and the time when it came first.
+//! 4. A replayed entry is in the store once, with its own identifier as the record's and the time when it came first;
+//!    unless its probe has sent it again after the rules were loosened, and that record is within the redelivery window:
+//!    then the store has that one, and the entry is removed. So replay soon after loosening a rule.
 //! 5. What was promised and cannot be read back stops [`Quarantine::open`] with [`QuarantineError::Damaged`].
 //! 6. The files never take more than `quota_bytes`.
 //!
@@ -30,7 +32,8 @@
 //! | step | means | after a crash |
 //! | --- | --- | --- |
 //! | decoded | the request is valid by the present rules; nothing is written | as if nobody had asked |
-//! | sealed | a synced frame names the batch (a number never used before) and holds every record of it, decoded | the same batch is taken up at the next start, before any other |
+//! | claimed | the redelivery window knows no equal record; an equal one that arrives now waits | as if nobody had asked |
+//! | sealed | a synced frame names the batch (a number never used before) and holds every record of it, decoded; the record is accepted, and an equal one that arrives is answered with it | the same batch is taken up at the next start, before any other; the window knows it before the first request |
 //! | sent | the store was given it, or not | the store is asked what it has of it, then what is missing is inserted |
 //! | settled | the store has it durably; a synced frame removes the entries | nothing is left to do |
 //!
@@ -244,6 +247,10 @@ impl Quarantine {
         self.ask(|reply| Ok(Job::Promised(after, reply))).await
     }
 
+    async fn forget(&self, ids: Vec<RecordId>) -> Result<u64, QuarantineFault> {
+        self.ask(|reply| Ok(Job::Forget(ids, reply))).await
+    }
+
     async fn seal(&self, records: Vec<Record>) -> Result<(RecordId, Vec<Record>), QuarantineFault> {
         self.ask(|reply| Ok(Job::Seal(records, reply))).await
     }
@@ -290,6 +297,18 @@ impl Found {
     #[must_use]
     pub fn greatest_id(&self) -> Option<RecordId> {
         self.shelf.greatest()
+    }
+
+    /// Records that are on their way to the store since before the last stop: they are accepted, and the redelivery
+    /// window has to know them.
+    ///
+    /// # Errors
+    /// [`QuarantineError::Io`] when the disk does not give them.
+    pub fn sealed(&self) -> Result<Vec<Record>, QuarantineError> {
+        let sealed = self.shelf.sealed().map_err(|fault| {
+            QuarantineError::io("read what the quarantine replays")(std::io::Error::other(fault.to_string()))
+        })?;
+        Ok(sealed.map(|(_, records)| records).unwrap_or_default())
     }
 
     /// What a crash left unfinished; none of it was promised.

@@ -42,6 +42,11 @@
 //! crash leaves sealed is delivered as it was decoded, byte for byte, even if the rules were changed since. What the
 //! store refuses for good goes back as an entry of the kind `refused`.
 //!
+//! A refused record whose batch is not wholly delivered cannot be discarded: the journal still holds it, and after a
+//! crash the store would be given it again ([`crate::Collector::discard`]). What a power cut takes of a confirmation that
+//! was not yet synced brings it back all the same, as an entry or, when the store has changed its mind, as a record: it
+//! was acknowledged once, and is discarded again.
+//!
 //! A record that arrives behind those of a later reception time is not in the order of time; stores must not rely on
 //! it. The day of its first reception changes when it is replayed: whoever published that day has to publish it again.
 
@@ -73,7 +78,7 @@ pub use error::{QuarantineError, QuarantineFault};
 pub use index::Sum;
 pub(crate) use replayer::Replayer;
 pub use replayer::{REPLAY_ERRORS_MAX, Replayed, Which};
-pub use settings::{QUOTA_MIN_BYTES, QuarantineSettings};
+pub use settings::{QUOTA_MIN_BYTES, QUOTA_PER_BODY, QuarantineSettings};
 
 use crate::journal::files::{Directory, Disk};
 use crate::journal::{Names, TornTail};
@@ -82,7 +87,7 @@ use worker::{Content, Draft, Gauges, Job, Reply, Worker};
 
 /// Jobs that may wait for the thread; whoever comes then waits with what it has.
 const QUEUE_JOBS: usize = 1_024;
-/// Bytes of requests that may wait to be kept; more are refused.
+/// Bytes of requests and records that may wait to be kept, or one that is larger; more are refused.
 const QUEUE_BYTES: usize = 32 << 20;
 /// Most entries of a page.
 pub const PAGE_ENTRIES_MAX: usize = 100;
@@ -265,7 +270,8 @@ impl Quarantine {
 
     fn draft(&self, kind: Kind, content: Content, reply: Option<Reply<Kept>>) -> Result<Draft, QuarantineFault> {
         let bytes = content.bytes();
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // What is larger than all that may wait waits alone: a record that the store refuses has nowhere else to go.
+        let permits = u32::try_from(bytes.min(QUEUE_BYTES as u64)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.shared.budget).try_acquire_many_owned(permits);
         let permit = permit.map_err(|_| QuarantineFault::Unavailable("too much waits to be kept aside".to_owned()))?;
         Ok(Draft { kind, content, permit, bytes, reply })

@@ -205,6 +205,19 @@ impl Collector {
         tokio::time::timeout(REPLAY_TIMEOUT, task).await.map_err(|_| slow())?.map_err(ended)?
     }
 
+    /// Removes one entry of the quarantine for good: a person said so.
+    ///
+    /// # Errors
+    /// See [`QuarantineFault`]; `Unavailable` for a refused record while its batch is not wholly delivered, because it
+    /// would be delivered again after a crash.
+    pub async fn discard(&self, id: RecordId) -> Result<(), QuarantineFault> {
+        if self.pending.has(id) && !self.quarantine().holding(vec![id]).await?.is_empty() {
+            let reason = format!("the batch of record {id} is not wholly delivered, it can be discarded afterwards");
+            return Err(QuarantineFault::Unavailable(reason));
+        }
+        self.quarantine().discard(id).await
+    }
+
     /// The records that the store does not have yet.
     #[must_use]
     pub fn pending(&self) -> &Pending {

@@ -61,6 +61,12 @@ impl Pending {
         self.recent.rows()
     }
 
+    /// Whether this record is acknowledged and its batch not wholly delivered.
+    #[must_use]
+    pub fn has(&self, id: RecordId) -> bool {
+        !self.recent.range(id, id).is_empty()
+    }
+
     /// Wakes the drain when enough has come together for a batch.
     pub(crate) fn records_arrived(&self) {
         if self.recent.rows() >= self.batch_rows || self.recent.text_bytes() >= self.batch_bytes {

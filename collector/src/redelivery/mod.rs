@@ -196,7 +196,7 @@ impl Window {
         F: Future<Output = Result<Arc<Record>, AppendError>> + Send + 'static,
     {
         let Some(fingerprint) = self.shared.fingerprint(&report) else {
-            return append(report).await.map(Accepted::now);
+            return Finishing::new(append(report)).await.map(Accepted::now);
         };
         match self.shared.flights.admit(fingerprint, self.shared.clock.now()) {
             Admission::Fresh(ticket) => settled(ticket, append(report)).await.map(Accepted::now),

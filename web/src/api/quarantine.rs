@@ -104,9 +104,9 @@ pub async fn replay_all(State(state): State<AppState>) -> Result<Json<Replayed>,
 /// `DELETE /api/quarantine/{id}`: deletes one entry for good.
 ///
 /// # Errors
-/// 404 when there is none, 400 while it is being replayed.
+/// 404 when there is none, 400 while it is being replayed, 503 while the rest of a refused record's batch is on its way.
 pub async fn discard(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, WebError> {
-    state.collector.quarantine().discard(number(&id)?).await?;
+    state.collector.discard(number(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

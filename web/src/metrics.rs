@@ -13,23 +13,37 @@ use telemetrics_schema::time::US_PER_S;
 
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::server::Connections;
-use crate::state::AppState;
+use crate::state::{AppState, CollectorState};
 
 /// Microseconds in the histograms of durations.
 const US_PER_SECOND: u32 = 1_000_000;
 
-/// All metrics.
-pub async fn show(State(state): State<AppState>) -> Response {
-    let text = text(&state.collector.stats(), &state.connections, state.clock.now());
+/// All metrics of a process that accepts records.
+pub async fn of_collector(State(state): State<CollectorState>) -> Response {
+    answer(text(&state.collector.stats(), &state.connections, state.clock.now()))
+}
+
+/// Those of a process that only answers questions.
+pub async fn of_web(State(state): State<AppState>) -> Response {
+    let mut out = Exposition::default();
+    process(&mut out, &state.connections);
+    answer(out.into_text())
+}
+
+fn answer(text: String) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+fn process(out: &mut Exposition, connections: &Connections) {
+    out.info("telemetrics_build_info", "The version that runs.", "version", env!("CARGO_PKG_VERSION"));
+    out.gauge("telemetrics_connections", "Connections that are open.", connections.open());
+    out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
 }
 
 /// The text of a scrape at `now`.
 fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> String {
     let mut out = Exposition::default();
-    out.info("telemetrics_build_info", "The version that runs.", "version", env!("CARGO_PKG_VERSION"));
-    out.gauge("telemetrics_connections", "Connections that are open.", connections.open());
-    out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
+    process(&mut out, connections);
     records(&mut out, &stats.counts, stats.pending_records);
     redelivery(&mut out, &stats.redelivery, now);
     quarantine(&mut out, &stats.quarantine);

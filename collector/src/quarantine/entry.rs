@@ -91,7 +91,7 @@ pub struct Entry {
     pub reasons: Vec<FieldError>,
     /// The request; `None` for a record that was valid when it came.
     pub request: Option<RawRequest>,
-    /// The record, when it was decoded: one that the store refused, or one that is being replayed.
+    /// The record, when it was valid as it came and the store refused it, or when it is being replayed.
     pub record: Option<Record>,
 }
 

@@ -136,8 +136,9 @@ impl Replayer {
             let redelivered = std::mem::take(&mut claim.redelivered);
             let (number, sealed) = self.quarantine.seal(std::mem::take(&mut claim.fresh)).await?;
             self.window.settle(&mut claim, &sealed);
-            outcome.redelivered += self.quarantine.forget(redelivered).await?;
             self.finish(number, sealed, false, outcome).await?;
+            // When this fails they are found again by the next replay; a sealed batch must not wait for it.
+            outcome.redelivered += self.quarantine.forget(redelivered).await?;
             records = claim.undecided().await;
         }
         Ok(())

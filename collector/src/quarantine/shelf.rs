@@ -20,6 +20,8 @@ use crate::journal::frame::FRAME_HEADER_BYTES;
 
 /// Field of the reason why the store refused a record.
 const STORE: &str = "store";
+/// Characters of that reason that are kept: some stores tell a whole query, and an entry must not grow beyond its room.
+pub(super) const STORE_REASON_CHARS_MAX: usize = 300;
 /// Closed segments above which the oldest is cleaned whatever its size: a failing disk leaves many small ones.
 const CLOSED_SEGMENTS_MAX: usize = 64;
 
@@ -307,6 +309,8 @@ impl<D: Disk> Shelf<D> {
         for mut entry in self.entries(&stays, usize::MAX)? {
             entry.reasons = reason(entry.id).map(|reason| of_store(reason)).into_iter().collect();
             entry.kind = Kind::Refused;
+            // It is decoded again when it is replayed again; both of all entries have no room.
+            entry.record = entry.record.filter(|_| entry.request.is_none());
             self.stage_entry(&entry)?;
         }
         self.remove(&goes)?;
@@ -442,7 +446,8 @@ impl<D: Disk> Shelf<D> {
 
 /// The reason of an entry that the store refused.
 pub(super) fn of_store(reason: &str) -> FieldError {
-    FieldError { field: STORE.to_owned(), reason: reason.to_owned() }
+    let reason = reason.chars().take(STORE_REASON_CHARS_MAX).collect();
+    FieldError { field: STORE.to_owned(), reason }
 }
 
 fn unavailable(action: &str, error: &io::Error) -> QuarantineFault {

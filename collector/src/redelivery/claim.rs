@@ -15,7 +15,7 @@ use super::{Shared, Window};
 /// What the window knows of records that have their identifiers already.
 #[derive(Default)]
 pub(crate) struct Claim {
-    /// Those that nobody else has sent: make them durable, then [`Claim::settle`].
+    /// Those that nobody else has sent: make them durable, then [`Window::settle`].
     pub(crate) fresh: Vec<Record>,
     /// Those whose equals were accepted under other identifiers: they must not be stored again.
     pub(crate) redelivered: Vec<RecordId>,

@@ -4,6 +4,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::super::entry::{Entry, Kind};
+use super::super::shelf::{STORE_REASON_CHARS_MAX, of_store};
 use super::super::{QUOTA_PER_BODY, QuarantineSettings};
 use super::super::{QuarantineFault, worker::Job};
 use super::rig::{Open, TestClock, record_of, small};
@@ -90,13 +91,42 @@ fn the_largest_body_has_room_for_all_that_becomes_of_it() {
     let mut record = record_of(&entry);
     record.report.payload = "é".repeat(BODY_BYTES);
     open.ask(|reply| Job::Seal(vec![record.clone()], reply)).expect("sealed");
+    assert!(open.worker.shelf.sum(Kind::Owed).bytes <= settings.entry_limit_bytes(), "with request and record");
     open.ask(|reply| Job::Settle(vec![(id, "no".to_owned())], reply)).expect("settled");
-    assert!(open.worker.shelf.sum(Kind::Refused).bytes <= settings.entry_limit_bytes(), "with request and record");
     // The same in a record that was valid when it came.
     let refused = Entry { id: RecordId(1), kind: Kind::Refused, request: None, record: Some(record), ..entry };
     open.worker.shelf.tidy(clock.now()).expect("ready");
     open.worker.shelf.keep(&refused).expect("kept");
     assert!(disk.used_bytes() as u64 <= settings.quota_bytes);
+}
+
+#[test]
+fn a_replay_that_the_store_refuses_as_a_whole_stays_below_the_quota() {
+    let (mut open, disk, _) = with(&QuarantineSettings { entries: 1_000, ..small() });
+    let body = |at: usize| format!("{at:06}{}", "x".repeat(10_000));
+    let owed = (0..1_000).take_while(|at| open.keep_one(Kind::Owed, &body(*at)).is_ok()).count();
+    let before = open.worker.shelf.sum(Kind::Owed).bytes;
+    let mut after = None;
+    loop {
+        let entries = open.ask(|reply| Job::Promised(after, reply)).expect("read");
+        let Some(last) = entries.last() else { break };
+        after = Some(last.id);
+        let records = entries.iter().map(record_of).collect();
+        open.ask(|reply| Job::Seal(records, reply)).expect("sealed");
+        let refused = entries.iter().map(|entry| (entry.id, "no".to_owned())).collect();
+        open.ask(|reply| Job::Settle(refused, reply)).expect("settled");
+        assert!(disk.used_bytes() as u64 <= small().quota_bytes, "{} bytes", disk.used_bytes());
+    }
+    let refused = open.worker.shelf.sum(Kind::Refused);
+    assert!(refused.entries == owed as u64 && refused.bytes <= before, "{} bytes of {before}", refused.bytes);
+    assert_eq!(bodies(&mut open), (0..owed).map(body).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_reason_of_a_store_is_limited_at_its_edge() {
+    let long = "ü".repeat(STORE_REASON_CHARS_MAX);
+    assert_eq!(of_store(&long).reason, long);
+    assert_eq!(of_store(&format!("{long}x")).reason, long);
 }
 
 #[test]

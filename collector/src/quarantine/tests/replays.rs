@@ -41,7 +41,7 @@ fn strict() -> Arc<Rules> {
     Arc::new(Rules { strict_fields: true, ..Rules::default() })
 }
 
-fn loose() -> Arc<Rules> {
+pub(super) fn loose() -> Arc<Rules> {
     Arc::new(Rules::default())
 }
 
@@ -166,7 +166,7 @@ async fn what_a_crash_leaves_sealed_goes_first_as_it_was_decoded() {
 }
 
 /// As [`request`], of the format whose redeliveries can be told.
-fn telling(payload: &str) -> RawRequest {
+pub(super) fn telling(payload: &str) -> RawRequest {
     let RawRequest { mut headers, body } = request(payload);
     headers[1].1 = b"4".to_vec();
     headers.push(("event_id".to_owned(), b"0123456789abcdef0123456789abcdef".to_vec()));
@@ -174,7 +174,7 @@ fn telling(payload: &str) -> RawRequest {
 }
 
 /// What a probe sends again.
-fn report(payload: &str) -> Report {
+pub(super) fn report(payload: &str) -> Report {
     let RawRequest { headers, body } = telling(payload);
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     wire::decode(&wire::Request { headers, body: &body }, &Rules::default()).expect("valid")

@@ -18,6 +18,7 @@ use crate::quarantine::{
 };
 use crate::redelivery::{Remembered, Window, WindowError, WindowSettings, WindowStats};
 use crate::store::Store;
+use crate::workshop::Workshop;
 
 /// How long a replay is waited for; it goes on all the same.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +49,9 @@ pub enum StartError {
     /// What is remembered of accepted records cannot be opened.
     #[error(transparent)]
     Redelivery(#[from] WindowError),
+    /// The system gives no threads.
+    #[error("threads for the drain: {0}")]
+    Threads(std::io::Error),
 }
 
 /// Accepts reports; clones share one journal.
@@ -87,6 +91,8 @@ pub struct CollectorStats {
 /// What has to be stopped at the end.
 pub struct RunningDrain {
     task: JoinHandle<()>,
+    /// Where the task runs; dropped last.
+    workshop: Workshop,
     stop: CancellationToken,
     journal: Journal,
     quarantine: Quarantine,
@@ -124,10 +130,11 @@ impl Collector {
             stop: stop.clone(),
         };
         let (drain, pending, replays) = Drain::new(drain, links);
-        let task = tokio::spawn(drain.run(recovered.sealed.clone()));
+        let workshop = Workshop::open().map_err(StartError::Threads)?;
+        let task = workshop.spawn(drain.run(recovered.sealed.clone()));
         let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
-        let running = RunningDrain { task, stop, journal: journal.clone(), quarantine };
+        let running = RunningDrain { task, workshop, stop, journal: journal.clone(), quarantine };
         Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
     }
 
@@ -284,5 +291,6 @@ impl RunningDrain {
         }
         self.journal.shutdown().await;
         self.quarantine.shutdown().await;
+        drop(self.workshop);
     }
 }

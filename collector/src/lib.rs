@@ -14,6 +14,7 @@ pub mod redelivery;
 pub mod store;
 #[cfg(test)]
 mod testing;
+mod workshop;
 
 pub use collector::{Accepted, Collector, CollectorSettings, CollectorStats, RunningDrain, StartError};
 pub use drain::{DrainSettings, Pending};

@@ -14,9 +14,6 @@ use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{demo, journal_tool, logging, stop};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -79,7 +79,7 @@ fn read_entry(bytes: &[u8]) -> Option<Entry> {
     let (fingerprint, rest) = unseal(bytes)?.split_first_chunk()?;
     let (id, rest) = rest.split_first_chunk()?;
     Some(Entry {
-        fingerprint: Fingerprint(u128::from_le_bytes(*fingerprint)),
+        fingerprint: Fingerprint::of(u128::from_le_bytes(*fingerprint)),
         id: RecordId(i64::from_le_bytes(*id)),
         ts_reception: TimestampUs(i64::from_le_bytes(*rest.first_chunk()?)),
     })
@@ -105,7 +105,7 @@ mod tests {
 
     fn any_entry() -> impl Strategy<Value = Entry> {
         any::<(u128, i64, i64)>().prop_map(|(fingerprint, id, at_us)| Entry {
-            fingerprint: Fingerprint(fingerprint),
+            fingerprint: Fingerprint::of(fingerprint),
             id: RecordId(id),
             ts_reception: TimestampUs(at_us),
         })

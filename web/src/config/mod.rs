@@ -164,7 +164,7 @@ impl Default for Drain {
             batch_rows: 131_072,
             batch_bytes: 16 * 1024 * 1024,
             batch_age_ms: 60_000,
-            memory_bytes: 48 * 1024 * 1024,
+            memory_bytes: 32 * 1024 * 1024,
         }
     }
 }

@@ -13,8 +13,11 @@ use crate::servers::PROGRAM;
 const KILLS_VARIABLE: &str = "TELEMETRICS_TEST_KILLS";
 const EMBEDDED_KILLS: u64 = 50;
 const CLICKHOUSE_KILLS: u64 = 16;
-/// Records between a start under load and the kill, at most; a part of a second comes on top.
+/// Records between a start under load and the kill, usually at most; a part of a second comes on top.
 const RECORDS_MAX: u64 = 60;
+/// Of so many kills one waits for more, so that segments of the journal fill up and are removed.
+const MORE_RECORDS_ODDS: u64 = 5;
+const MORE_RECORDS_MAX: u64 = 4_000;
 /// Of so many starts one is killed before it is ready.
 const KILLED_AGAIN_ODDS: u64 = 5;
 /// Longer than a start takes without load.
@@ -82,8 +85,9 @@ impl Siege {
     }
 
     fn wait_for_a_moment(&mut self) {
-        self.load.wait_for(self.plan.chance.between(1, RECORDS_MAX));
-        pause(&mut self.plan.chance, 0, 150);
+        let max = if self.plan.chance.one_in(MORE_RECORDS_ODDS) { MORE_RECORDS_MAX } else { RECORDS_MAX };
+        self.load.wait_for(self.plan.chance.between(1, max));
+        pause(&mut self.plan.chance, 0, 300);
     }
 
     /// Waits until the store takes records, which after an outage takes a while.

@@ -21,10 +21,10 @@ use sender::{Sender, Style};
 pub(crate) use stored::{Stored, in_clickhouse, in_server};
 
 /// Senders of each style.
-const SENDERS_PER_STYLE: usize = 3;
+const SENDERS_PER_STYLE: usize = 4;
 
 /// Small segments and batches, so that all that they go through happens all the time.
-const BUSY: &str = "[journal]\nsegment_bytes = 4_194_304\n[drain]\nbatch_rows = 100\nbatch_age_ms = 10\n";
+const BUSY: &str = "[journal]\nsegment_bytes = 4_194_304\n[drain]\nbatch_rows = 1_000\nbatch_age_ms = 10\n";
 
 /// The seed of one test and what follows from it.
 pub(crate) struct Plan {

@@ -17,7 +17,7 @@ use crate::servers::json;
 /// Of so many records one is below format 4.
 const OLD_FORMAT_ODDS: u64 = 8;
 /// Of so many payloads one is large, so that segments of the journal fill up.
-const LARGE_ODDS: u64 = 30;
+const LARGE_ODDS: u64 = 10;
 const LARGE_BYTES: u64 = 60_000;
 const USUAL_BYTES: u64 = 1_500;
 const BATCH_LINES_MAX: u64 = 40;
@@ -26,7 +26,7 @@ const HANG_UP_ODDS: u64 = 40;
 /// Of so many requests that failed one is the last of its sender.
 const GIVE_UP_ODDS: u64 = 12;
 /// Longest pause between two requests.
-const PAUSE_MS: u64 = 12;
+const PAUSE_MS: u64 = 8;
 
 /// How a sender posts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
-use telemetrics_schema::{Record, RecordId, Report};
+use telemetrics_schema::{Record, Report};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -110,9 +110,7 @@ impl Collector {
         // What the quarantine named is a record as soon as it is replayed.
         let ids = Ids { above: ids.above.max(quarantine.greatest_id()), ..ids };
         let (journal, recovered) = Journal::open(&journal, Arc::clone(&clock), ids, recent.clone())?;
-        let (window, remembered) =
-            Window::open(&redelivery, Arc::clone(&clock), recent.range(RecordId(0), RecordId::MAX))?;
-        report(&remembered);
+        let window = open_window(&redelivery, &clock, &journal)?;
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
         let links = Links {
@@ -229,6 +227,18 @@ impl Intake {
         self.counters.accepted(records as u64);
         self.pending.records_arrived();
     }
+}
+
+/// A window that knows what the journal has and the store may not have.
+fn open_window(settings: &WindowSettings, clock: &Arc<dyn Clock>, journal: &Journal) -> Result<Window, StartError> {
+    let mut unreadable = None;
+    let pending = journal.pending().map_while(|record| record.map_err(|error| unreadable = Some(error)).ok());
+    let (window, remembered) = Window::open(settings, Arc::clone(clock), pending)?;
+    if let Some(error) = unreadable {
+        return Err(error.into());
+    }
+    report(&remembered);
+    Ok(window)
 }
 
 fn report(remembered: &Remembered) {

@@ -58,7 +58,7 @@ impl Server {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let recent = Recent::default();
+        let recent = Recent::with_limit(config.drain.memory_bytes);
         let (store, delivered) = open_store(config, &data).await?;
         let settings = collector_settings(config, &data, delivered);
         let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(&clock))?;
@@ -75,9 +75,16 @@ impl Server {
             rate_limits: Arc::new(rate_limits(config)),
             clock: Arc::clone(&clock),
         };
-        let read_wait = config.store.clickhouse().map(|_| Duration::from_millis(config.read_wait_ms));
         let connections = Connections::default();
-        let state = AppState { analytics, collector, rules, connections: connections.clone(), clock, read_wait };
+        let state = AppState {
+            analytics,
+            collector,
+            rules,
+            connections: connections.clone(),
+            clock,
+            read_wait: Duration::from_millis(config.read_wait_ms),
+            reads_memory: config.store.clickhouse().is_none(),
+        };
         Ok(Self { listener, router: routes::router(state, ingest), connections, drain })
     }
 

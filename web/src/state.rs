@@ -25,9 +25,10 @@ pub struct AppState {
     pub connections: Connections,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How long a question waits for acknowledged records to reach a store that cannot be read around.
-    /// `None` where readers see acknowledged records in memory.
-    pub read_wait: Option<Duration>,
+    /// How long a question waits for acknowledged records that it cannot see to reach the store.
+    pub read_wait: Duration,
+    /// Whether readers see the acknowledged records that are in memory.
+    pub reads_memory: bool,
 }
 
 /// What one request sees.
@@ -55,10 +56,18 @@ impl AppState {
     /// # Errors
     /// [`WebError`] when the store cannot be read.
     pub async fn ask_at(&self, now: TimestampUs) -> Result<Asked, WebError> {
-        let pending = match self.read_wait {
-            Some(wait) => self.collector.pending().flush(wait).await,
-            None => 0,
-        };
+        let pending = self.wait_for_acknowledged().await;
         Ok(Asked { view: self.analytics.at(now).await?, now, pending })
+    }
+
+    /// How many of the records that are acknowledged now cannot be seen after waiting for them.
+    async fn wait_for_acknowledged(&self) -> usize {
+        let pending = self.collector.pending();
+        match self.reads_memory {
+            false => pending.flush(self.read_wait).await,
+            true if pending.left_out() == 0 => 0,
+            // What is in memory after that is seen, however long the store takes.
+            true => pending.flush(self.read_wait).await.min(pending.left_out()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -35,6 +36,14 @@ pub(crate) trait Disk: Send + 'static {
     fn sync_directory(&self) -> io::Result<()>;
     /// A number that senders of records cannot guess.
     fn salt(&self) -> u64;
+    /// Reads segments while others write them.
+    fn reader(&self) -> Arc<dyn SegmentReader>;
+}
+
+/// Reads pieces of segments, from any thread.
+pub(crate) trait SegmentReader: Send + Sync {
+    /// So many bytes of a segment from `offset` on; an error when there are fewer.
+    fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>>;
 }
 
 /// A segment that is open for writing.
@@ -80,7 +89,22 @@ impl Directory {
     }
 
     pub(super) fn segment(&self, sequence: u64) -> PathBuf {
-        self.path.join(format!("{sequence:016x}{EXTENSION}"))
+        segment_in(&self.path, sequence)
+    }
+}
+
+fn segment_in(directory: &Path, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:016x}{EXTENSION}"))
+}
+
+/// The segments of a directory.
+struct Segments(PathBuf);
+
+impl SegmentReader for Segments {
+    fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        File::open(segment_in(&self.0, sequence))?.read_exact_at(&mut buffer, offset)?;
+        Ok(buffer)
     }
 }
 
@@ -124,6 +148,10 @@ impl Disk for Directory {
     fn salt(&self) -> u64 {
         // The standard library seeds its hash maps from the system's randomness, which saves a dependency here.
         RandomState::new().hash_one("segment")
+    }
+
+    fn reader(&self) -> Arc<dyn SegmentReader> {
+        Arc::new(Segments(self.path.clone()))
     }
 }
 

@@ -23,6 +23,9 @@ const NOW_US: i64 = 1_795_342_080 * US_PER_S;
 /// Only a flush or a stop delivers within a test.
 const NEVER: Duration = Duration::from_hours(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
+/// Memory for about two records of [`LONG`] bytes.
+const SMALL_MEMORY_BYTES: usize = 8_000;
+const LONG: usize = 3_000;
 
 struct TestClock(AtomicI64);
 
@@ -56,7 +59,10 @@ impl Place {
     }
 
     async fn start(&self) -> (Collector, RunningDrain, Recent) {
-        let recent = Recent::default();
+        self.start_with(Recent::default()).await
+    }
+
+    async fn start_with(&self, recent: Recent) -> (Collector, RunningDrain, Recent) {
         let settings = CollectorSettings {
             ids: ids(),
             journal: self.journal_settings(),
@@ -134,6 +140,39 @@ async fn a_flush_delivers_and_releases() {
     assert_eq!(collector.pending().flush(NEVER).await, 0);
     assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
     running.stop(STOP_LIMIT).await;
+}
+
+/// So many reports that memory holds the first ones only.
+fn long_reports(count: usize) -> Vec<Report> {
+    (0..count).map(|at| report(&format!("{at}{}", "x".repeat(LONG)))).collect()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_is_read_back_and_delivered_once() {
+    let place = Place::new();
+    let (collector, running, recent) = place.start_with(Recent::with_limit(SMALL_MEMORY_BYTES)).await;
+    let mut ids = Vec::new();
+    for report in long_reports(40) {
+        ids.push(collector.accept(report).await.expect("accepted").id.0);
+    }
+    assert_eq!(collector.pending().flush(NEVER).await, 0);
+    assert_eq!((place.delivered(), recent.rows()), (ids, 0));
+    running.stop(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_backlog_larger_than_memory_survives_a_restart_with_its_seal() {
+    let place = Place::new();
+    let (journal, recent) = place.journal();
+    let mut records = journal.append_many(long_reports(40)).await.expect("acknowledged");
+    let batch = Batch::of(recent.first_batch(30, usize::MAX)).expect("records");
+    journal.seal(*batch.seal()).await.expect("sealed");
+    journal.shutdown().await;
+    // The sealed batch alone is larger than the memory of the next process.
+    let (collector, running, recent) = place.start_with(Recent::with_limit(SMALL_MEMORY_BYTES)).await;
+    records.push(collector.accept(report("behind the backlog")).await.expect("accepted"));
+    running.stop(STOP_LIMIT).await;
+    assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
 }
 
 #[tokio::test]

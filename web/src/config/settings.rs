@@ -339,6 +339,17 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Age of its oldest record after which a batch is sent to the store.",
         show: |config| config.drain.batch_age_ms.to_string(),
     },
+    Setting {
+        key: "drain.memory_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: 1024 * 1024,
+            max: 16 * GIB,
+            set: |config, number| config.drain.memory_bytes = to_usize(number),
+        },
+        doc: "Memory for acknowledged records that the store does not have yet; more of them wait in the journal only.",
+        show: |config| config.drain.memory_bytes.to_string(),
+    },
 ];
 
 impl Setting {

@@ -64,6 +64,7 @@ fn every_setting_of_a_file_arrives() {
         batch_rows = 10
         batch_bytes = 100_000
         batch_age_ms = 20
+        memory_bytes = 2_097_152
     "#;
     let config = parse(text).expect("valid");
     let url = url::Url::parse("https://db.example:8443").expect("a url");
@@ -88,7 +89,7 @@ fn every_setting_of_a_file_arrives() {
         quarantine: Quarantine { quota_bytes: 1_048_576, entries: 5, age_days: 7 },
         redelivery: Redelivery { records: 1_000 },
         rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
-        drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20 },
+        drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20, memory_bytes: 2_097_152 },
     };
     assert_eq!(config, expected);
     for setting in SETTINGS.iter().filter(|setting| setting.key != "store") {

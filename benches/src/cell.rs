@@ -176,10 +176,6 @@ impl Measured {
     #[must_use]
     pub fn limit(&self, connections: usize) -> (f64, Duration) {
         let (http, disk) = (self.bare.rate(), self.disk_rate(connections));
-        if http <= disk {
-            (http, self.bare.latency.quantile(990))
-        } else {
-            (disk, self.syncs.latency.quantile(990))
-        }
+        if http <= disk { (http, self.bare.latency.quantile(990)) } else { (disk, self.syncs.latency.quantile(990)) }
     }
 }

@@ -112,6 +112,9 @@ mod tests {
         one.record(Duration::from_nanos(1));
         other.record(Duration::from_nanos(20));
         one.add(&other);
-        assert_eq!((one.count(), one.quantile(500), one.quantile(501)), (2, Duration::from_nanos(1), Duration::from_nanos(20)));
+        assert_eq!(
+            (one.count(), one.quantile(500), one.quantile(501)),
+            (2, Duration::from_nanos(1), Duration::from_nanos(20))
+        );
     }
 }

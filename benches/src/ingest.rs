@@ -138,8 +138,17 @@ fn ms(duration: Duration) -> String {
 
 fn rates(cells: &[(Cell, Measured)]) -> String {
     let mut table = Table::new(&[
-        "form", "connections", ">n", ">records/s", ">bare handler/s", ">n * fdatasyncs/s", ">of the smaller", ">p50 ms",
-        ">p99 ms", ">bare p99 ms", ">p99 / limit's",
+        "form",
+        "connections",
+        ">n",
+        ">records/s",
+        ">bare handler/s",
+        ">n * fdatasyncs/s",
+        ">of the smaller",
+        ">p50 ms",
+        ">p99 ms",
+        ">bare p99 ms",
+        ">p99 / limit's",
     ]);
     for (cell, measured) in cells {
         let (limit, limit_p99) = measured.limit(cell.connections);
@@ -171,8 +180,20 @@ fn mb(kib: u64) -> f64 {
 
 fn costs(cells: &[(Cell, Measured)]) -> String {
     let mut table = Table::new(&[
-        "form", "connections", ">n", ">CPU us/record", ">bare CPU us", ">generator CPU us", ">generator, processors",
-        ">records/sync", ">syncs/s", ">sync us", ">peak MB", ">most pending", ">refused", ">broken",
+        "form",
+        "connections",
+        ">n",
+        ">CPU us/record",
+        ">bare CPU us",
+        ">generator CPU us",
+        ">generator, processors",
+        ">records/sync",
+        ">syncs/s",
+        ">sync us",
+        ">peak MB",
+        ">most pending",
+        ">refused",
+        ">broken",
     ]);
     for (cell, measured) in cells {
         let server = &measured.server;
@@ -214,7 +235,12 @@ fn verdict(cells: &[(Cell, Measured)], acknowledged: u64, stored: u64) -> String
     });
     line("p99 at 64 connections, times the limit's", format!("{p99:.2}"), format!("{P99_TARGET}"), p99 <= P99_TARGET);
     let cpu = most(&|(_, measured)| us_each(measured.server_cpu_s, measured.server.created));
-    line("most CPU us/record", format!("{cpu:.1}"), format!("{}", ORIGINAL_CPU_US / TIMES), cpu <= ORIGINAL_CPU_US / TIMES);
+    line(
+        "most CPU us/record",
+        format!("{cpu:.1}"),
+        format!("{}", ORIGINAL_CPU_US / TIMES),
+        cpu <= ORIGINAL_CPU_US / TIMES,
+    );
     let rate = most(&|(_, measured)| measured.server.rate());
     line("best records/s", thousands(rate), thousands(ORIGINAL_RATE * TIMES), rate >= ORIGINAL_RATE * TIMES);
     let memory = most(&|(_, measured)| mb(measured.peak_kib.max(measured.peaks.resident_kib)));

@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn memory_is_read_by_its_name() {
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n";
-        assert_eq!((kib(status, "VmRSS:"), kib(status, "VmHWM:"), kib(status, "RssAnon:")), (Some(1024), Some(2048), None));
+        assert_eq!(
+            (kib(status, "VmRSS:"), kib(status, "VmHWM:"), kib(status, "RssAnon:")),
+            (Some(1024), Some(2048), None)
+        );
     }
 
     #[test]

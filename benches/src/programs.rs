@@ -103,7 +103,8 @@ impl Bare {
     pub fn start(answer_bytes: usize) -> Result<Self, Failure> {
         let directory = TempDir::with_prefix("bench-bare-")?;
         let mut command = Command::new(std::env::current_exe()?);
-        let process = Process::start(command.args(["bare", "--answer-bytes", &answer_bytes.to_string()]), directory.path());
+        let process =
+            Process::start(command.args(["bare", "--answer-bytes", &answer_bytes.to_string()]), directory.path());
         let address = process.wait_for_output(|line| line.strip_prefix(READY)?.parse().ok());
         Ok(Self { process, address, _directory: directory })
     }

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        for (number, text) in [(0.0, "0"), (999.0, "999"), (1e3, "1,000"), (1_234_567.0, "1,234,567"), (-5e3, "-5,000")] {
+        for (number, text) in [(0.0, "0"), (999.0, "999"), (1e3, "1,000"), (1_234_567.0, "1,234,567"), (-5e3, "-5,000")]
+        {
             assert_eq!(thousands(number), text);
         }
         assert_eq!((ratio(1.0, 3.0), ratio(1.0, 0.0)), ("0.33".to_owned(), "-".to_owned()));

@@ -31,8 +31,14 @@ const FUNCTIONS: [&str; 12] = [
     "main()",
     "_start()",
 ];
-const FILES: [&str; 6] =
-    ["crash/crasher.c", "../sysdeps/nptl/libc_start_call_main.h", "src/plugin.cpp", "lib/cache.c", "glib/gmain.c", "src/main.rs"];
+const FILES: [&str; 6] = [
+    "crash/crasher.c",
+    "../sysdeps/nptl/libc_start_call_main.h",
+    "src/plugin.cpp",
+    "lib/cache.c",
+    "glib/gmain.c",
+    "src/main.rs",
+];
 const OBJECTS: [&str; 4] = ["/opt/example/bin/crasher", "libc.so.6", "libglib-2.0.so.0", "/usr/lib64/libexample.so.3"];
 const BUILDS: [&str; 4] = ["33010", "33020", "33100", "33110"];
 

@@ -53,11 +53,9 @@ pub fn while_watching<T>(pid: u32, address: SocketAddr, work: impl FnOnce() -> T
 
 fn look(pid: u32, address: SocketAddr) -> Peaks {
     match (procfs::memory(pid), Metrics::of(address)) {
-        (Ok(memory), Ok(metrics)) => Peaks {
-            resident_kib: memory.resident_kib,
-            pending_records: metrics.get("pending_records"),
-            failures: 0,
-        },
+        (Ok(memory), Ok(metrics)) => {
+            Peaks { resident_kib: memory.resident_kib, pending_records: metrics.get("pending_records"), failures: 0 }
+        }
         _ => Peaks { failures: 1, ..Peaks::default() },
     }
 }

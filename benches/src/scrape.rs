@@ -54,8 +54,10 @@ impl Metrics {
 mod tests {
     use super::*;
 
-    const BEFORE: &str = "# HELP telemetrics_a_total An a.\ntelemetrics_a_total 7\ntelemetrics_b_sum 10\ntelemetrics_b_count 2\n";
-    const AFTER: &str = "telemetrics_a_total 9\ntelemetrics_b_sum 40\ntelemetrics_b_count 12\ntelemetrics_c{x=\"y z\"} 1e3\n";
+    const BEFORE: &str =
+        "# HELP telemetrics_a_total An a.\ntelemetrics_a_total 7\ntelemetrics_b_sum 10\ntelemetrics_b_count 2\n";
+    const AFTER: &str =
+        "telemetrics_a_total 9\ntelemetrics_b_sum 40\ntelemetrics_b_count 12\ntelemetrics_c{x=\"y z\"} 1e3\n";
 
     #[test]
     fn differences_and_means_are_of_the_time_between() {

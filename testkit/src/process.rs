@@ -133,6 +133,19 @@ impl Process {
         self.wait()
     }
 
+    /// Asks it to stop (SIGTERM), and kills it `after` that unless it is gone by then.
+    ///
+    /// # Panics
+    /// When it had ended by itself.
+    #[must_use]
+    pub fn terminate_and_kill(mut self, after: Duration) -> Ended {
+        let pid = self.child.id().to_string();
+        assert!(signal("TERM", &pid), "{} had ended before it was asked to: {self}", self.name);
+        thread::sleep(after);
+        self.end();
+        self.wait()
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Panics

@@ -141,6 +141,14 @@ impl Server {
         self.running.take().expect("a server that runs").process.terminate()
     }
 
+    /// Asks it to stop (SIGTERM), and kills it `after` that unless it is gone by then; the directory stays.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn terminate_and_kill(&mut self, after: Duration) -> Ended {
+        self.running.take().expect("a server that runs").process.terminate_and_kill(after)
+    }
+
     /// Where it listens; another place after each restart.
     ///
     /// # Panics

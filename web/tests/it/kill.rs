@@ -2,6 +2,7 @@
 //! and nothing is stored twice.
 
 use std::fs;
+use std::time::Duration;
 
 use telemetrics_testkit::process::Ended;
 use telemetrics_testkit::{ClickHouse, Server};
@@ -12,16 +13,24 @@ use crate::servers::PROGRAM;
 /// Sets how many kills each of the tests takes.
 const KILLS_VARIABLE: &str = "TELEMETRICS_TEST_KILLS";
 const EMBEDDED_KILLS: u64 = 50;
-const CLICKHOUSE_KILLS: u64 = 16;
-/// Records between a start under load and the kill, usually at most; a part of a second comes on top.
+const CLICKHOUSE_KILLS: u64 = 20;
+/// Records between a start under load and the kill, at most; a part of a second comes on top.
 const RECORDS_MAX: u64 = 60;
-/// Of so many kills one waits for more, so that segments of the journal fill up and are removed.
-const MORE_RECORDS_ODDS: u64 = 5;
-const MORE_RECORDS_MAX: u64 = 4_000;
+/// Of so many kills one waits until a segment of the journal was full.
+const FULL_SEGMENT_DISTANCE: u64 = 8;
 /// Of so many starts one is killed before it is ready.
 const KILLED_AGAIN_ODDS: u64 = 5;
 /// Longer than a start takes without load.
 const START_MS: u64 = 250;
+/// Of so many kills one comes after the server was asked to stop.
+const ASKED_ODDS: u64 = 6;
+/// About as long as it needs to stop.
+const STOP_MS: u64 = 150;
+
+const DATABASE: &str = "telemetry";
+const DELIVERED: &str = "delivered a batch";
+const REPLAYED: &str = "acknowledged records of the last run";
+const TORN: &str = "the journal ended in an unfinished write";
 
 #[test]
 fn kills_cost_nothing_with_the_embedded_store() {
@@ -56,8 +65,6 @@ fn kills_of_server_and_database_cost_nothing_with_clickhouse() {
     siege.end(Some(&clickhouse));
 }
 
-const DATABASE: &str = "telemetry";
-
 fn kills(default: u64) -> u64 {
     std::env::var(KILLS_VARIABLE).map_or(default, |text| text.parse().expect("a number of kills"))
 }
@@ -69,7 +76,6 @@ struct Siege {
     server: Server,
     runs: bool,
     kills: u64,
-    starts: u64,
     delivered: usize,
     replayed: usize,
     torn: usize,
@@ -81,12 +87,15 @@ impl Siege {
         let server = start(&plan.config());
         let load = Load::start(&mut plan, Faults::Expected);
         load.aim_at(&server);
-        Self { plan, load, server, runs: true, kills: 0, starts: 1, delivered: 0, replayed: 0, torn: 0 }
+        Self { plan, load, server, runs: true, kills: 0, delivered: 0, replayed: 0, torn: 0 }
     }
 
     fn wait_for_a_moment(&mut self) {
-        let max = if self.plan.chance.one_in(MORE_RECORDS_ODDS) { MORE_RECORDS_MAX } else { RECORDS_MAX };
-        self.load.wait_for(self.plan.chance.between(1, max));
+        if self.kills.is_multiple_of(FULL_SEGMENT_DISTANCE) {
+            let before = newest_segment(&self.server);
+            self.load.wait_until("a full segment", || newest_segment(&self.server) > before);
+        }
+        self.load.wait_for(self.plan.chance.between(1, RECORDS_MAX));
         pause(&mut self.plan.chance, 0, 300);
     }
 
@@ -98,7 +107,13 @@ impl Siege {
     }
 
     fn kill_server(&mut self) {
-        let ended = self.server.kill();
+        let chance = &mut self.plan.chance;
+        let ended = if chance.one_in(ASKED_ODDS) {
+            let after = Duration::from_millis(chance.between(0, STOP_MS));
+            self.server.terminate_and_kill(after)
+        } else {
+            self.server.kill()
+        };
         self.runs = false;
         self.load.hold();
         self.note(&ended);
@@ -109,14 +124,12 @@ impl Siege {
             return;
         }
         while self.plan.chance.one_in(KILLED_AGAIN_ODDS) {
-            let after = std::time::Duration::from_millis(self.plan.chance.between(1, START_MS));
+            let after = Duration::from_millis(self.plan.chance.between(1, START_MS));
             let ended = self.server.restart_and_kill(after);
-            self.starts += 1;
             self.note(&ended);
         }
         self.server.restart();
         self.runs = true;
-        self.starts += 1;
         self.load.aim_at(&self.server);
     }
 
@@ -172,7 +185,6 @@ impl Siege {
         let stored = in_server(&self.server);
         ledger.check(&stored, context);
         assert!(self.delivered > 0 && self.replayed > 0 && ledger.repeated() > 0, "{context}: the kills hit nothing");
-        assert!(newest_segment(&self.server) > self.starts, "{context}: no segment was ever full");
         let ended = self.server.terminate();
         assert_eq!(ended.status.code(), Some(0), "{context}: {}", ended.stderr);
         self.server.restart();
@@ -183,15 +195,11 @@ impl Siege {
     }
 }
 
-const DELIVERED: &str = "delivered a batch";
-const REPLAYED: &str = "acknowledged records of the last run";
-const TORN: &str = "the journal ended in an unfinished write";
-
 fn count(errors: &str, what: &str) -> usize {
     errors.lines().filter(|line| line.contains(what)).count()
 }
 
-/// Each start begins a segment of the journal, and so does a full one.
+/// Segments of the journal are numbered.
 fn newest_segment(server: &Server) -> u64 {
     let files = fs::read_dir(server.data_dir().join("journal")).expect("a journal");
     let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());

@@ -8,7 +8,7 @@ use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 
 use crate::load::{Faults, Load, Plan, in_clickhouse, in_server};
-use crate::servers::{PROGRAM, accepted, ids, records};
+use crate::servers::{PROGRAM, accepted, ids, metric, records};
 
 /// A question does not wait for a store that is away.
 const IMPATIENT: &str = "read_wait_ms = 50\n[drain]\nbatch_age_ms = 50\n";
@@ -79,6 +79,8 @@ fn assert_delivered_once(server: &Server, clickhouse: &ClickHouse, posted: &BTre
 /// Sets how long an outage under load takes, in seconds.
 const OUTAGE_VARIABLE: &str = "TELEMETRICS_TEST_OUTAGE_S";
 const OUTAGE_S: u64 = 3;
+/// Acknowledged records that wait for the store at the end of an outage.
+const PENDING_MIN: u64 = 500;
 
 #[test]
 fn senders_do_not_notice_a_clickhouse_that_died() {
@@ -122,7 +124,7 @@ fn outage_under_load(
     server.process().wait_for_error(|line| line.contains("delivered a batch").then_some(()));
     begin(clickhouse);
     thread::sleep(Duration::from_secs(seconds));
-    load.wait_for(100);
+    load.wait_until("records that wait", || metric(&server, "telemetrics_pending_records") >= PENDING_MIN);
     end(clickhouse);
     load.wait_for(100);
     let ledger = load.finish();

@@ -3,7 +3,7 @@
 use telemetrics_testkit::{ClickHouse, Server};
 
 use crate::load::{Faults, Load, Plan, in_clickhouse, in_server};
-use crate::servers::PROGRAM;
+use crate::servers::{PROGRAM, metric};
 
 const STOPS: usize = 4;
 
@@ -67,10 +67,4 @@ fn a_stop_while_the_store_hangs_leaves_the_rest_in_the_journal() {
     let stored = in_server(&server);
     ledger.check(&stored, &plan.context);
     assert_eq!(in_clickhouse(&clickhouse, "telemetry"), stored, "{}", plan.context);
-}
-
-fn metric(server: &Server, name: &str) -> u64 {
-    let text = server.get("/metrics").text();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
 }

@@ -21,8 +21,12 @@ const LARGE_ODDS: u64 = 10;
 const LARGE_BYTES: u64 = 60_000;
 const USUAL_BYTES: u64 = 1_500;
 const BATCH_LINES_MAX: u64 = 40;
-/// Of so many requests one is not waited for: its sender hangs up and posts it again at once.
-const HANG_UP_ODDS: u64 = 40;
+/// Of so many requests the answer to one gets lost: its sender hangs up, and posts it again at once or later.
+const HANG_UP_ODDS: u64 = 20;
+/// Of so many requests that get no answer one is posted again at once.
+const AT_ONCE_ODDS: u64 = 2;
+/// Of so many turns one is for what waits to be posted again.
+const LATER_ODDS: u64 = 30;
 /// Of so many requests that failed one is the last of its sender.
 const GIVE_UP_ODDS: u64 = 12;
 /// Longest pause between two requests.
@@ -69,23 +73,37 @@ pub(super) struct Sender {
     connection: Option<(SocketAddr, Connection)>,
     /// The id in the last answer.
     last_id: u64,
+    /// Got no answer, and are posted again later: perhaps to another process, which has delivered them long ago.
+    later: Vec<Vec<Parcel>>,
     done: Vec<Sent>,
 }
 
 impl Sender {
     pub(super) fn new(shared: Arc<Shared>, style: Style, chance: Chance) -> Self {
-        Self { shared, style, chance, connection: None, last_id: 0, done: Vec::new() }
+        Self { shared, style, chance, connection: None, last_id: 0, later: Vec::new(), done: Vec::new() }
     }
 
-    /// Sends until the load is to finish, and gives everything that was sent.
+    /// Sends until the load is to finish, then what is left, and gives everything that was sent.
     pub(super) fn run(mut self) -> Vec<Sent> {
         while !self.shared.is_finishing() {
-            let count = if self.style == Style::Batches { self.chance.between(1, BATCH_LINES_MAX) } else { 1 };
-            let parcels = (0..count).map(|_| self.parcel()).collect();
+            let parcels = self.next();
             self.deliver(parcels);
             pause(&mut self.chance, 0, PAUSE_MS);
         }
+        while let Some(parcels) = self.later.pop() {
+            self.deliver(parcels);
+        }
         self.done
+    }
+
+    fn next(&mut self) -> Vec<Parcel> {
+        if self.chance.one_in(LATER_ODDS)
+            && let Some(parcels) = self.later.pop()
+        {
+            return parcels;
+        }
+        let count = if self.style == Style::Batches { self.chance.between(1, BATCH_LINES_MAX) } else { 1 };
+        (0..count).map(|_| self.parcel()).collect()
     }
 
     fn parcel(&mut self) -> Parcel {
@@ -117,7 +135,7 @@ impl Sender {
         format!("record {number}\n{filler}\n")
     }
 
-    /// Posts until everything is acknowledged or given up.
+    /// Posts until everything is acknowledged, given up, or left for later.
     fn deliver(&mut self, mut parcels: Vec<Parcel>) {
         loop {
             let address = self.shared.address();
@@ -126,9 +144,12 @@ impl Sender {
             if parcels.is_empty() {
                 return;
             }
-            let hung_up = matches!(reply, Reply::Lost) && self.shared.faults == Faults::Wrong;
-            if !hung_up && self.chance.one_in(GIVE_UP_ODDS) {
+            if self.shared.faults == Faults::Expected && self.chance.one_in(GIVE_UP_ODDS) {
                 self.done.extend(parcels.into_iter().map(|parcel| parcel.sent));
+                return;
+            }
+            if !self.chance.one_in(AT_ONCE_ODDS) {
+                self.later.push(parcels);
                 return;
             }
             pause(&mut self.chance, 0, PAUSE_MS);
@@ -216,8 +237,10 @@ impl Sender {
             (_, 503) => 0,
             (Style::Headers | Style::Json | Style::KeptAlive, 201) => {
                 let id = body["id"].as_u64().expect("an id");
-                assert!(id > self.last_id, "ids grow with reception: {}, then {id}", self.last_id);
-                self.last_id = id;
+                // One that was posted before may have its id since then.
+                let grows = id > self.last_id || parcels[0].sent.unanswered > 0;
+                assert!(grows, "ids grow with reception: {}, then {id}", self.last_id);
+                self.last_id = self.last_id.max(id);
                 parcels[0].sent.answer = Answered::Named(id);
                 1
             }

@@ -82,6 +82,16 @@ impl Analytics {
         };
         Ok(View { state: self.state.clone(), table, oldest })
     }
+
+    /// Reads next to nothing, to see whether the store can be read.
+    ///
+    /// # Errors
+    /// As for any question.
+    pub async fn check(&self, now: TimestampUs) -> Result<(), Error> {
+        let one = self.at(now).await?.records()?.select_columns(&["id"])?.limit(0, Some(1))?;
+        one.collect().await?;
+        Ok(())
+    }
 }
 
 /// See [`Analytics::at`].

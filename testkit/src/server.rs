@@ -46,7 +46,18 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_with_config(program: &str, toml: &str, args: &[&str]) -> Self {
-        Self::start_behind(&[], program, toml, args)
+        Self::start_as(program, "serve", toml, args)
+    }
+
+    /// As [`Server::start_with_config`], where the program does `command` instead of `serve`.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_as(program: &str, command: &str, toml: &str, args: &[&str]) -> Self {
+        let dir = new_dir();
+        let data_dir = dir.path().join("data");
+        Self::start_in(dir, data_dir, &[program, command], toml, args)
     }
 
     /// As [`Server::start_with_config`], with `prefix` before the program: a command that becomes (exec) the one behind it.
@@ -57,7 +68,7 @@ impl Server {
     pub fn start_behind(prefix: &[&str], program: &str, toml: &str, args: &[&str]) -> Self {
         let dir = new_dir();
         let data_dir = dir.path().join("data");
-        Self::start_in(dir, data_dir, &[prefix, &[program]].concat(), toml, args)
+        Self::start_in(dir, data_dir, &[prefix, &[program, "serve"]].concat(), toml, args)
     }
 
     /// As [`Server::start_with_config`], with its data on `disk`.
@@ -67,8 +78,8 @@ impl Server {
     #[must_use]
     pub fn start_on_disk(disk: &SmallDisk, program: &str, toml: &str, args: &[&str]) -> Self {
         let prefix = disk.prefix();
-        let mut command: Vec<&str> = prefix.iter().map(String::as_str).collect();
-        command.push(program);
+        let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        let command = [prefix.as_slice(), &[program, "serve"]].concat();
         Self::start_in(new_dir(), disk.path().join("data"), &command, toml, args)
     }
 
@@ -103,7 +114,7 @@ impl Server {
     /// When it is running, or does not come up.
     pub fn restart(&mut self) {
         let process = self.spawn();
-        let address = process.wait_for_output(api_address);
+        let address = process.wait_for_output(shown_address);
         self.running = Some(Running { process, address });
     }
 
@@ -248,10 +259,11 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of temporary files that is text")
 }
 
-/// The address in the line of the greeting that shows where the API is.
-fn api_address(line: &str) -> Option<SocketAddr> {
+/// The address in a line of the greeting: that of the API, or of where probes post when there is no API.
+fn shown_address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
-    rest.trim_end().strip_suffix("/api/records")?.parse().ok()
+    let rest = rest.trim_end();
+    rest.strip_suffix("/api/records").or_else(|| rest.strip_suffix("/v2/collector"))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -259,10 +271,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_read_from_the_line_of_the_api() {
+    fn the_port_is_read_from_the_lines_of_api_and_probes() {
         let address = "127.0.0.1:4321".parse().expect("an address");
-        assert_eq!(api_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
-        assert_eq!(api_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
-        assert_eq!(api_address("telemetrics 0.1.0"), None);
+        assert_eq!(shown_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
+        assert_eq!(shown_address("  probes   server=http://127.0.0.1:4321/v2/collector"), Some(address));
+        assert_eq!(shown_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
+        assert_eq!(shown_address("telemetrics 0.1.0"), None);
     }
 }

@@ -12,6 +12,7 @@ pub mod journal_tool;
 pub mod logging;
 pub mod metrics;
 pub mod pages;
+pub mod role;
 pub mod routes;
 pub mod serve;
 pub mod server;

@@ -67,6 +67,12 @@ impl Pending {
         self.recent.left_out()
     }
 
+    /// Whether this record is acknowledged and its batch not wholly delivered.
+    #[must_use]
+    pub fn has(&self, id: RecordId) -> bool {
+        !self.recent.range(id, id).is_empty()
+    }
+
     /// Wakes the drain when enough has come together for a batch.
     pub(crate) fn records_arrived(&self) {
         let (rows, bytes) = (self.recent.rows(), self.recent.text_bytes());

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::JournalError;
 
+/// How the names of the journal's segments end.
 const EXTENSION: &str = ".journal";
 const LOCK: &str = "lock";
 
@@ -63,6 +64,7 @@ pub(crate) trait DiskFile: Send {
 pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
+    extension: &'static str,
     /// Holds the lock as long as it is open; `None` when the directory is only looked at.
     _lock: Option<File>,
 }
@@ -73,13 +75,20 @@ impl Directory {
         create_directory(path).map_err(JournalError::io(format!("create {}", path.display())))?;
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
         let lock = lock(path)?;
-        Ok(Self { path: path.to_owned(), handle, _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: Some(lock) })
+    }
+
+    /// Creates the directory where it is missing; for one that the lock of another protects, with files whose names end
+    /// with `extension`.
+    pub(crate) fn beside(path: &Path, extension: &'static str) -> io::Result<Self> {
+        create_directory(path)?;
+        Ok(Self { path: path.to_owned(), handle: File::open(path)?, extension, _lock: None })
     }
 
     /// The directory as it is, to be read only: neither created nor locked.
     pub(super) fn look(path: &Path) -> Result<Self, JournalError> {
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
-        Ok(Self { path: path.to_owned(), handle, _lock: None })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: None })
     }
 
     /// Whether a process has locked the directory at `path`. Changes nothing.
@@ -89,21 +98,24 @@ impl Directory {
     }
 
     pub(super) fn segment(&self, sequence: u64) -> PathBuf {
-        segment_in(&self.path, sequence)
+        segment_in(&self.path, self.extension, sequence)
     }
 }
 
-fn segment_in(directory: &Path, sequence: u64) -> PathBuf {
-    directory.join(format!("{sequence:016x}{EXTENSION}"))
+fn segment_in(directory: &Path, extension: &str, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:016x}{extension}"))
 }
 
 /// The segments of a directory.
-struct Segments(PathBuf);
+struct Segments {
+    path: PathBuf,
+    extension: &'static str,
+}
 
 impl SegmentReader for Segments {
     fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; bytes];
-        File::open(segment_in(&self.0, sequence))?.read_exact_at(&mut buffer, offset)?;
+        File::open(segment_in(&self.path, self.extension, sequence))?.read_exact_at(&mut buffer, offset)?;
         Ok(buffer)
     }
 }
@@ -114,7 +126,7 @@ impl Disk for Directory {
     fn list(&self) -> io::Result<Vec<u64>> {
         let mut sequences = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            sequences.extend(entry?.file_name().to_str().and_then(parse_name));
+            sequences.extend(entry?.file_name().to_str().and_then(|name| parse_name(name, self.extension)));
         }
         sequences.sort_unstable();
         Ok(sequences)
@@ -151,7 +163,7 @@ impl Disk for Directory {
     }
 
     fn reader(&self) -> Arc<dyn SegmentReader> {
-        Arc::new(Segments(self.path.clone()))
+        Arc::new(Segments { path: self.path.clone(), extension: self.extension })
     }
 }
 
@@ -176,8 +188,8 @@ impl DiskFile for File {
     }
 }
 
-fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(EXTENSION)?;
+fn parse_name(name: &str, extension: &str) -> Option<u64> {
+    let digits = name.strip_suffix(extension)?;
     let canonical = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
 }

@@ -17,6 +17,9 @@
 //! - Accepted: it is answered at once. The report is equal, so that the record can be made from the request, the
 //!   identifier and the time (`table.rs` keeps nothing else: 38 bytes a record, below 80 MB for 2 million).
 //!
+//! What the quarantine replays has its identifier already and goes past the journal (`claim.rs`): it is in flight until
+//! the quarantine has sealed it, and accepted from then on. [`Window::open`] is given what a crash left sealed.
+//!
 //! # How it survives
 //! What the journal holds comes back from the journal. What has left it stands in the log (`log.rs`, `format.rs`):
 //! 1. The store has a batch durably.
@@ -27,10 +30,11 @@
 //!
 //! A crash before 2 leaves the batch in the journal, one between 2 and 3 leaves it in both; either way the fingerprints
 //! of [`Window::open`] are those of the log and of the journal's pending records together, each once. A crash within 2
-//! leaves a torn entry behind those that were answered for; it is cut off. Entries have one size and a checksum each, so
+//! leaves a torn entry behind those that were answered for; it is wiped out. Entries have one size and a checksum each, so
 //! that damage to one costs no other.
 //!
-//! When the log cannot be written, [`Window::delivered`] says so, and tries the same entries again with the next batch.
+//! The newest file of the log has space for all its entries from its beginning on, so that a full disk alone does not
+//! keep the records that the journal holds from being noted. When the log cannot be written, [`Window::delivered`] says so, and tries the same entries again with the next batch.
 //! Its caller goes on all the same: a full disk is emptied only by confirming what was delivered. Until the log can be
 //! written again, a restart forgets what was delivered meanwhile. [`WindowStats::log_failures`] counts it.
 
@@ -44,6 +48,7 @@ use tokio::sync::oneshot;
 
 use crate::journal::AppendError;
 
+mod claim;
 mod error;
 mod fingerprint;
 mod finishing;
@@ -85,7 +90,7 @@ pub struct Accepted {
 pub struct Remembered {
     /// Records that are remembered from the log.
     pub logged: usize,
-    /// Records that are remembered from the journal alone.
+    /// Records that are remembered from the journal, or from a sealed batch of the quarantine, alone.
     pub pending: usize,
     /// Entries of the log that are damaged; a redelivery of their records makes a second record.
     pub damaged_entries: usize,
@@ -152,7 +157,8 @@ struct Wave {
 }
 
 impl Window {
-    /// Remembers what the log holds and `pending`, the records that the journal has replayed, in their order.
+    /// Remembers what the log holds and `pending`: the records that the journal has replayed, in their order, and those
+    /// that the quarantine has sealed.
     ///
     /// Two million entries take less than a second.
     ///
@@ -191,7 +197,7 @@ impl Window {
         F: Future<Output = Result<Arc<Record>, AppendError>> + Send + 'static,
     {
         let Some(fingerprint) = self.shared.fingerprint(&report) else {
-            return append(report).await.map(Accepted::now);
+            return Finishing::new(append(report)).await.map(Accepted::now);
         };
         match self.shared.flights.admit(fingerprint, self.shared.clock.now()) {
             Admission::Fresh(ticket) => settled(ticket, append(report)).await.map(Accepted::now),
@@ -242,8 +248,9 @@ impl Window {
     pub fn stats(&self) -> WindowStats {
         let now = self.shared.clock.now();
         let in_flight = self.shared.flights.in_flight() as u64;
-        let mut state = self.shared.flights.lock();
-        state.table.expire(now);
+        // In steps, so that records which arrive meanwhile get their turn.
+        while self.shared.flights.lock().table.expire(now) {}
+        let state = self.shared.flights.lock();
         WindowStats {
             records: state.table.len() as u64,
             oldest_reception: state.table.oldest(),

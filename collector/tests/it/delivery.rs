@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
-use telemetrics_collector::quarantine::QuarantineSettings;
+use telemetrics_collector::quarantine::{QuarantineFault, QuarantineSettings};
 use telemetrics_collector::redelivery::WindowSettings;
 use telemetrics_collector::store::{EmbeddedStore, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
@@ -173,6 +173,22 @@ async fn a_backlog_larger_than_memory_survives_a_restart_with_its_seal() {
     records.push(collector.accept(report("behind the backlog")).await.expect("accepted"));
     running.stop(STOP_LIMIT).await;
     assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+}
+
+#[tokio::test]
+async fn a_refused_record_is_discarded_when_its_batch_is_delivered_and_not_before() {
+    let place = Place::new();
+    let (collector, running, _) = place.start().await;
+    let record = accept(&collector, &["one"]).await.remove(0);
+    let id = record.id;
+    assert_eq!(collector.discard(id).await, Err(QuarantineFault::NotFound(id)));
+    // As the drain does in the middle of a batch.
+    collector.quarantine().keep_refused(record, "no".to_owned()).await.expect("kept");
+    let refused = collector.discard(id).await;
+    assert!(matches!(refused, Err(QuarantineFault::Unavailable(_))), "{refused:?}");
+    assert_eq!(collector.pending().flush(NEVER).await, 0);
+    assert_eq!(collector.discard(id).await, Ok(()));
+    running.stop(STOP_LIMIT).await;
 }
 
 #[tokio::test]

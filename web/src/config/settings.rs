@@ -23,8 +23,6 @@ pub const BATCH_ROWS_MAX: u64 = 1_048_448;
 pub const SEGMENT_PER_BODY: u64 = 4;
 /// One segment is written while the one before it waits for the store.
 pub const QUOTA_PER_SEGMENT: u64 = 2;
-/// A segment of the quarantine is a sixteenth of its quota and has to hold the largest request.
-pub const QUARANTINE_PER_BODY: u64 = 16;
 
 const NAME_CHARS: usize = 256;
 const GIB: u64 = 1024 * MIB;
@@ -255,7 +253,7 @@ pub const SETTINGS: &[Setting] = &[
             max: 64 * GIB,
             set: |config, number| config.quarantine.quota_bytes = number,
         },
-        doc: "Disk space of the whole quarantine, of which entries take half. At least 16 times body_limit_bytes.",
+        doc: "Disk space of the whole quarantine, of which entries take half. At least 48 times body_limit_bytes.",
         show: |config| config.quarantine.quota_bytes.to_string(),
     },
     Setting {

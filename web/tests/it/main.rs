@@ -16,6 +16,7 @@ mod quarantine;
 mod raw_bytes;
 mod records_api;
 mod redelivery;
+mod roles;
 mod seeds;
 mod servers;
 mod space;

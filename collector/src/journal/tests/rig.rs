@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use telemetrics_schema::batch::from_batch;
 use telemetrics_schema::recent::Recent;
@@ -18,28 +17,7 @@ use super::super::stats::Gauges;
 use super::super::writer::Writer;
 use super::super::{AppendError, Ids, JournalError, JournalSettings, JournalStats, Recovered, Seal};
 use super::forgetful::Forgetful;
-
-/// Some time in November 2026.
-const NOW_US: i64 = 1_795_342_080_000_000;
-
-/// A clock that tests set.
-pub(super) struct TestClock(AtomicI64);
-
-impl TestClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(NOW_US)))
-    }
-
-    pub(super) fn turn_by_us(&self, us: i64) {
-        self.0.fetch_add(us, Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampUs {
-        TimestampUs(self.0.load(Relaxed))
-    }
-}
+pub(super) use crate::testing::TestClock;
 
 /// Memory for three or four small records, so that the others wait in the journal.
 const MEMORY_BYTES: usize = 3_000;

@@ -90,6 +90,10 @@ impl<D: Disk> Log<D> {
         log.key = log.known_key(&sequences)?.unwrap_or(log.key);
         let damage = log.read(&sequences, visit)?;
         log.go_on()?;
+        // When the first batch is delivered there may be no space for it any more.
+        if let Err(error) = log.room() {
+            tracing::warn!(%error, "redeliveries cannot be noted yet");
+        }
         Ok((log, damage))
     }
 

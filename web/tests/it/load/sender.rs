@@ -221,7 +221,9 @@ impl Sender {
         let rest = parcels.split_off(acknowledged);
         self.shared.acknowledged.fetch_add(acknowledged as u64, Relaxed);
         self.done.extend(mem::replace(parcels, rest).into_iter().map(|parcel| parcel.sent));
-        parcels.iter_mut().for_each(|parcel| parcel.sent.unanswered += 1);
+        for parcel in parcels {
+            parcel.sent.unanswered += 1;
+        }
     }
 
     /// How many, from the first on, are acknowledged by that answer, which they keep.
@@ -258,7 +260,9 @@ fn counted(body: &Value, status: u16, parcels: &mut [Parcel]) -> usize {
     } else {
         assert_eq!(body["next_line"], accepted + 1, "{body}");
     }
-    parcels[..accepted].iter_mut().for_each(|parcel| parcel.sent.answer = Answered::Counted);
+    for parcel in &mut parcels[..accepted] {
+        parcel.sent.answer = Answered::Counted;
+    }
     accepted
 }
 

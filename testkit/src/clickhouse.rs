@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::http::{Answer, exchange};
+use crate::process::signal;
 
 /// Names another `libchdb.so` than the one that scripts/setup-tests installs.
 pub const LIBRARY_VARIABLE: &str = "TELEMETRICS_TEST_LIBCHDB";
@@ -74,6 +75,27 @@ impl ClickHouse {
         assert!(self.process.is_none(), "the server runs");
         let process = try_start(self.dir.path(), self.address);
         self.process = Some(process.unwrap_or_else(|reason| panic!("ClickHouse did not come up again: {reason}")));
+    }
+
+    /// Stops the server where it is (SIGSTOP): connections are taken by the system, and nobody answers.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets the server go on after [`ClickHouse::pause`].
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.process.as_ref().expect("a server that runs");
+        assert!(signal(name, &process.id().to_string()), "the server is gone");
     }
 
     /// `http://127.0.0.1:PORT`, the same after a restart.

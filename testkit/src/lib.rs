@@ -1,11 +1,13 @@
-//! What tests of the other crates share: the real server, a real ClickHouse and a real browser, captured requests, and
-//! HTTP byte for byte.
+//! What tests of the other crates share: the real server, a real ClickHouse and a real browser, a small disk, captured
+//! requests, and HTTP byte for byte.
 //!
 //! Everything here panics with a clear message instead of returning errors: a missing part fails the test.
 
 pub mod browser;
 pub mod captures;
+pub mod chance;
 pub mod clickhouse;
+pub mod disk;
 pub mod http;
 pub mod process;
 pub mod request;
@@ -13,7 +15,9 @@ pub mod server;
 
 pub use browser::Browser;
 pub use captures::{Capture, captures};
+pub use chance::Chance;
 pub use clickhouse::ClickHouse;
+pub use disk::SmallDisk;
 pub use process::{Process, wait_until};
 pub use request::Post;
 pub use server::Server;

@@ -14,6 +14,9 @@ pub const LIMIT: Duration = Duration::from_mins(2);
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 const POLL_DISTANCE: Duration = Duration::from_millis(10);
 
+/// Runs the command behind it with the signal XFSZ ignored, see [`Process::limit_file_bytes`].
+pub const IGNORES_XFSZ: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+
 /// Waits for the end of its standard input, which is the end of the test process, then kills the process group `$1` and
 /// removes the directory `$2`. It outlives an interrupted test run, which the group does not see.
 const WATCH: &str = "trap '' INT HUP TERM; read -r line; kill -s KILL -- \"-$1\"; rm -rf -- \"$2\"";
@@ -89,13 +92,34 @@ impl Process {
         self.stderr.text()
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it (SIGKILL), as a crash would.
     ///
     /// # Panics
     /// When it had ended by itself.
-    pub fn kill(mut self) {
+    pub fn kill(mut self) -> Ended {
         let ended = self.child.try_wait().expect("a child");
         assert!(ended.is_none(), "{} had ended before it was killed: {self}", self.name);
+        self.end();
+        self.wait()
+    }
+
+    /// Lets every file that it writes grow to `bytes` at most; `None` lifts that. Beyond, its writes fail.
+    ///
+    /// It dies of such a write unless it was started with the signal XFSZ ignored, see [`IGNORES_XFSZ`].
+    ///
+    /// # Panics
+    /// When the limit cannot be set.
+    pub fn limit_file_bytes(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &self.child.id().to_string(), &format!("--fsize={limit}:")]);
+        assert!(command.status().expect("prlimit (of util-linux)").success(), "a limit of {limit} was not set");
     }
 
     /// Asks it to stop (SIGTERM) and waits until it has.
@@ -106,6 +130,19 @@ impl Process {
     pub fn terminate(self) -> Ended {
         let pid = self.child.id().to_string();
         assert!(signal("TERM", &pid), "{} had ended before it was asked to: {self}", self.name);
+        self.wait()
+    }
+
+    /// Asks it to stop (SIGTERM), and kills it `after` that unless it is gone by then.
+    ///
+    /// # Panics
+    /// When it had ended by itself.
+    #[must_use]
+    pub fn terminate_and_kill(mut self, after: Duration) -> Ended {
+        let pid = self.child.id().to_string();
+        assert!(signal("TERM", &pid), "{} had ended before it was asked to: {self}", self.name);
+        thread::sleep(after);
+        self.end();
         self.wait()
     }
 
@@ -132,8 +169,8 @@ impl std::fmt::Display for Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    fn end(&mut self) {
         // The watchdog first: the number of a process that is gone may soon be another's.
         let _ = self.watchdog.kill();
         let _ = self.watchdog.wait();
@@ -144,8 +181,14 @@ impl Drop for Process {
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// Sends a signal to a process, or with a minus sign to a group; whether it was there.
-fn signal(signal: &str, target: &str) -> bool {
+pub(crate) fn signal(signal: &str, target: &str) -> bool {
     let mut shell = Command::new("sh");
     shell.args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, target]).stderr(Stdio::null());
     shell.status().expect("a shell").success()
@@ -277,6 +320,31 @@ mod tests {
         process.wait_for_output(|line| (line == "up").then_some(()));
         let ended = process.terminate();
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(3), "up\nbye"));
+    }
+
+    #[test]
+    fn what_it_said_before_a_kill_is_kept() {
+        let process = shell("echo up; echo warned >&2; while :; do sleep 1; done");
+        process.wait_for_error(|line| (line == "warned").then_some(()));
+        let ended = process.kill();
+        assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (None, "up", "warned"));
+    }
+
+    #[test]
+    fn a_limit_of_files_makes_writes_fail_until_it_is_lifted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = "while ! echo whole >file; do sleep 0.01; done; echo done";
+        let wait = "until [ -e go ]; do sleep 0.01; done; ";
+        let mut command = Command::new(IGNORES_XFSZ[0]);
+        command.args(&IGNORES_XFSZ[1..]).args(["sh", "-c", &format!("{wait}{script}")]).current_dir(dir.path());
+        let process = Process::start(&mut command, dir.path());
+        process.limit_file_bytes(Some(2));
+        std::fs::write(dir.path().join("go"), "").expect("written");
+        process.wait_for_error(|line| line.contains("rror").then_some(()));
+        process.limit_file_bytes(None);
+        let ended = process.wait();
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(0), "done"), "{}", ended.stderr);
+        assert_eq!(std::fs::read_to_string(dir.path().join("file")).expect("a file"), "whole\n");
     }
 
     #[test]

@@ -4,19 +4,23 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::disk::SmallDisk;
 use crate::http::{Answer, exchange};
 use crate::process::{Ended, Process};
 
 /// A server and its directory; both are gone when it is dropped or the test process dies.
 #[derive(Debug)]
 pub struct Server {
-    program: String,
-    args: Vec<String>,
+    /// The program and its arguments.
+    command: Vec<String>,
     dir: TempDir,
+    data_dir: PathBuf,
     running: Option<Running>,
 }
 
@@ -51,16 +55,32 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_as(program: &str, command: &str, toml: &str, args: &[&str]) -> Self {
-        let dir = TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files");
-        let config = dir.path().join("telemetrics.toml");
-        fs::write(&config, toml).expect("a configuration file");
-        let own =
-            [command, "--listen", "127.0.0.1:0", "--config", text(&config), "--data-dir", text(&data_dir(dir.path()))]
-                .map(str::to_owned);
-        let args = own.into_iter().chain(args.iter().map(|arg| (*arg).to_owned())).collect();
-        let mut server = Self { program: program.to_owned(), args, dir, running: None };
-        server.restart();
-        server
+        let dir = new_dir();
+        let data_dir = dir.path().join("data");
+        Self::start_in(dir, data_dir, &[program, command], toml, args)
+    }
+
+    /// As [`Server::start_with_config`], with `prefix` before the program: a command that becomes (exec) the one behind it.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_behind(prefix: &[&str], program: &str, toml: &str, args: &[&str]) -> Self {
+        let dir = new_dir();
+        let data_dir = dir.path().join("data");
+        Self::start_in(dir, data_dir, &[prefix, &[program, "serve"]].concat(), toml, args)
+    }
+
+    /// As [`Server::start_with_config`], with its data on `disk`.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_on_disk(disk: &SmallDisk, program: &str, toml: &str, args: &[&str]) -> Self {
+        let prefix = disk.prefix();
+        let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        let command = [prefix.as_slice(), &[program, "serve"]].concat();
+        Self::start_in(new_dir(), disk.path().join("data"), &command, toml, args)
     }
 
     /// Starts `program` with exactly `args`, which have to make it listen on port 0, in an empty working directory.
@@ -69,9 +89,21 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_plain(program: &str, args: &[&str]) -> Self {
-        let dir = TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files");
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut server = Self { program: program.to_owned(), args, dir, running: None };
+        let dir = new_dir();
+        let data_dir = dir.path().join("data");
+        Self::run(dir, data_dir, owned(&[&[program], args].concat()))
+    }
+
+    fn start_in(dir: TempDir, data_dir: PathBuf, command: &[&str], toml: &str, args: &[&str]) -> Self {
+        let config = dir.path().join("telemetrics.toml");
+        fs::write(&config, toml).expect("a configuration file");
+        let own = ["--listen", "127.0.0.1:0", "--config", text(&config), "--data-dir", text(&data_dir)];
+        let command = owned(&[command, &own, args].concat());
+        Self::run(dir, data_dir, command)
+    }
+
+    fn run(dir: TempDir, data_dir: PathBuf, command: Vec<String>) -> Self {
+        let mut server = Self { command, dir, data_dir, running: None };
         server.restart();
         server
     }
@@ -81,21 +113,35 @@ impl Server {
     /// # Panics
     /// When it is running, or does not come up.
     pub fn restart(&mut self) {
-        assert!(self.running.is_none(), "the server runs");
-        let mut command = Command::new(&self.program);
-        let dir = self.dir.path();
-        // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
-        let process = Process::start(command.args(&self.args).current_dir(dir).env("TMPDIR", dir), dir);
+        let process = self.spawn();
         let address = process.wait_for_output(shown_address);
         self.running = Some(Running { process, address });
+    }
+
+    /// Starts it again on the same directory and kills it `after` that, while it may still be reading what it left.
+    ///
+    /// # Panics
+    /// When it is running, or ends by itself.
+    pub fn restart_and_kill(&mut self, after: Duration) -> Ended {
+        let process = self.spawn();
+        thread::sleep(after);
+        process.kill()
+    }
+
+    fn spawn(&self) -> Process {
+        assert!(self.running.is_none(), "the server runs");
+        let mut command = Command::new(&self.command[0]);
+        let dir = self.dir.path();
+        // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
+        Process::start(command.args(&self.command[1..]).current_dir(dir).env("TMPDIR", dir), dir)
     }
 
     /// Kills it (SIGKILL), as a crash would; the directory stays.
     ///
     /// # Panics
     /// When it is not running.
-    pub fn kill(&mut self) {
-        self.running.take().expect("a server that runs").process.kill();
+    pub fn kill(&mut self) -> Ended {
+        self.running.take().expect("a server that runs").process.kill()
     }
 
     /// Asks it to stop (SIGTERM) and waits until it has; the directory stays.
@@ -104,6 +150,14 @@ impl Server {
     /// When it is not running or does not stop.
     pub fn terminate(&mut self) -> Ended {
         self.running.take().expect("a server that runs").process.terminate()
+    }
+
+    /// Asks it to stop (SIGTERM), and kills it `after` that unless it is gone by then; the directory stays.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn terminate_and_kill(&mut self, after: Duration) -> Ended {
+        self.running.take().expect("a server that runs").process.terminate_and_kill(after)
     }
 
     /// Where it listens; another place after each restart.
@@ -127,10 +181,11 @@ impl Server {
     /// The directory of journal and store.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        data_dir(self.dir.path())
+        self.data_dir.clone()
     }
 
-    /// The directory that it runs in; it holds the configuration file and [`Server::data_dir`].
+    /// The directory that it runs in; it holds the configuration file and, unless that is on a disk of its own,
+    /// [`Server::data_dir`].
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -192,8 +247,12 @@ impl Server {
     }
 }
 
-fn data_dir(dir: &Path) -> PathBuf {
-    dir.join("data")
+fn new_dir() -> TempDir {
+    TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files")
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 fn text(path: &Path) -> &str {

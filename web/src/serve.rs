@@ -200,11 +200,7 @@ fn target(server: &config::ClickHouse) -> ClickHouseTarget {
 fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordId>) -> CollectorSettings {
     CollectorSettings {
         ids: Ids { collector: config.collector_number, above: delivered },
-        journal: JournalSettings {
-            segment_bytes: config.journal.segment_bytes,
-            quota_bytes: config.journal.quota_bytes,
-            ..JournalSettings::new(data.journal())
-        },
+        journal: journal_settings(config, data),
         quarantine: QuarantineSettings {
             quota_bytes: config.quarantine.quota_bytes,
             entries: config.quarantine.entries,
@@ -219,6 +215,15 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
             ..DrainSettings::default()
         },
     }
+}
+
+/// Small segments are for small groups: the smallest ones that are allowed hold no group of the default size.
+fn journal_settings(config: &Config, data: &DataDir) -> JournalSettings {
+    let config::Journal { segment_bytes, quota_bytes } = config.journal;
+    let defaults = JournalSettings::new(data.journal());
+    let group_bytes =
+        usize::try_from(segment_bytes / 2).map_or(defaults.group_bytes, |half| half.min(defaults.group_bytes));
+    JournalSettings { segment_bytes, quota_bytes, group_bytes, ..defaults }
 }
 
 /// Each telemetry id has the limit for itself.
@@ -255,5 +260,23 @@ fn report(recovered: &Recovered) {
     }
     if recovered.pending > 0 {
         info!(records = recovered.pending, "acknowledged records of the last run are on their way to the store");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Value, settings::Setting};
+
+    #[test]
+    fn the_journal_takes_the_smallest_and_the_largest_settings() {
+        for (segment_bytes, quota_bytes) in [(4 << 20, 8 << 20), (1 << 30, 1 << 40)] {
+            let mut config = Config::default();
+            for (key, bytes) in [("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)] {
+                let setting = Setting::named(key).expect("a setting");
+                setting.apply(&mut config, &Value::Number(bytes)).expect("allowed");
+            }
+            journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
+        }
     }
 }

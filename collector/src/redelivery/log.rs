@@ -33,6 +33,8 @@ struct Segment {
     entries: usize,
     /// The latest reception among them.
     newest: TimestampUs,
+    /// Length of the file: the newest one has room for more entries.
+    file_bytes: u64,
 }
 
 impl Segment {
@@ -88,6 +90,10 @@ impl<D: Disk> Log<D> {
         log.key = log.known_key(&sequences)?.unwrap_or(log.key);
         let damage = log.read(&sequences, visit)?;
         log.go_on()?;
+        // When the first batch is delivered there may be no space for it any more.
+        if let Err(error) = log.room() {
+            tracing::warn!(%error, "redeliveries cannot be noted yet");
+        }
         Ok((log, damage))
     }
 
@@ -128,7 +134,7 @@ impl<D: Disk> Log<D> {
 
     /// Bytes that its files take.
     pub(super) fn bytes(&self) -> u64 {
-        self.segments.iter().map(Segment::bytes).sum()
+        self.segments.iter().map(|segment| segment.file_bytes).sum()
     }
 
     fn is_oldest_useless(&self, now: TimestampUs) -> bool {
@@ -185,22 +191,35 @@ impl<D: Disk> Log<D> {
     /// Gets the newest file ready for appending, and makes durable what was read of it.
     ///
     /// The process before may have died before its sync, or behind a failed one, which leaves pages that are read but
-    /// never will be on disk: all of it is written again.
+    /// never will be on disk: all of it is written again. What is torn becomes zeros; cut off, its space could be gone
+    /// when it is needed.
     fn go_on(&mut self) -> Result<(), WindowError> {
         let Some(newest) = self.segments.back() else { return Ok(()) };
-        let (sequence, end) = (newest.sequence, newest.bytes());
-        let bytes = self.bytes_of(sequence, end)?;
-        let open = || {
+        let (sequence, entries, mut file_bytes) = (newest.sequence, newest.entries, newest.file_bytes);
+        let (mut bytes, capacity) = (self.bytes_of(sequence, file_bytes)?, self.capacity_bytes());
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(HEADER_BYTES + entries * ENTRY_BYTES);
+        bytes.resize(used.max(bytes.len()), 0);
+        let mut open = || {
             let file = self.disk.open(sequence)?;
             file.put(0, &bytes)?;
-            file.truncate(end)?;
+            if file_bytes < capacity && file.allocate(capacity).is_ok() {
+                file_bytes = capacity;
+            }
             file.sync_data()?;
             self.disk.sync_directory()?;
             Ok(file)
         };
         let action = || format!("go on with {}", self.path(sequence).display());
         self.open = Some(open().map_err(|error| WindowError::io(action())(error))?);
+        if let Some(newest) = self.segments.back_mut() {
+            newest.file_bytes = file_bytes;
+        }
         Ok(())
+    }
+
+    fn capacity_bytes(&self) -> u64 {
+        (HEADER_BYTES + self.settings.file_records * ENTRY_BYTES) as u64
     }
 
     /// For how many entries the newest file has room, after a new one was begun where that is needed.
@@ -216,21 +235,24 @@ impl<D: Disk> Log<D> {
     fn begin(&mut self) -> io::Result<()> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let file = self.create(sequence).inspect_err(|_| {
+        let (file, file_bytes) = self.create(sequence).inspect_err(|_| {
             // What is left of it holds nothing; if it cannot be removed now, the next start does it.
             let _ = self.disk.remove(sequence);
         })?;
-        self.segments.push_back(Segment { sequence, entries: 0, newest: TimestampUs(i64::MIN) });
+        self.segments.push_back(Segment { sequence, entries: 0, newest: TimestampUs(i64::MIN), file_bytes });
         self.open = Some(file);
         Ok(())
     }
 
-    fn create(&self, sequence: u64) -> io::Result<D::File> {
+    /// A file with its length, with room for all its entries if there is: when the disk is full, what was delivered
+    /// has to be noted all the same.
+    fn create(&self, sequence: u64) -> io::Result<(D::File, u64)> {
         let file = self.disk.create(sequence)?;
+        let file_bytes = file.allocate(self.capacity_bytes()).map_or(HEADER_BYTES as u64, |()| self.capacity_bytes());
         file.put(0, &header(&self.key))?;
         file.sync_data()?;
         self.disk.sync_directory()?;
-        Ok(file)
+        Ok((file, file_bytes))
     }
 
     fn write(&mut self, piece: &[Entry]) -> io::Result<()> {
@@ -245,9 +267,11 @@ impl<D: Disk> Log<D> {
         file.put(newest.bytes(), &bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
             // What can be read and is perhaps not on disk must not pass for noted after a restart. These entries are
             // given again, and go into another file.
-            let _ = file.truncate(newest.bytes());
+            newest.file_bytes = newest.bytes();
+            let _ = file.truncate(newest.file_bytes);
         })?;
         newest.entries += piece.len();
+        newest.file_bytes = newest.file_bytes.max(newest.bytes());
         newest.newest = piece.iter().map(|entry| entry.ts_reception).fold(newest.newest, TimestampUs::max);
         self.open = Some(file);
         Ok(())
@@ -261,7 +285,8 @@ impl<D: Disk> Log<D> {
 
 /// The segment in `bytes` up to its last whole entry, and how many before that are damaged.
 fn read_segment(sequence: u64, bytes: &[u8], visit: &mut impl FnMut(Entry)) -> (Segment, usize) {
-    let mut segment = Segment { sequence, entries: 0, newest: TimestampUs(i64::MIN) };
+    let file_bytes = bytes.len() as u64;
+    let mut segment = Segment { sequence, entries: 0, newest: TimestampUs(i64::MIN), file_bytes };
     let mut whole = 0;
     for (at, entry) in read_entries(bytes).enumerate() {
         if let Some(entry) = entry {

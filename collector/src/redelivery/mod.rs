@@ -30,10 +30,11 @@
 //!
 //! A crash before 2 leaves the batch in the journal, one between 2 and 3 leaves it in both; either way the fingerprints
 //! of [`Window::open`] are those of the log and of the journal's pending records together, each once. A crash within 2
-//! leaves a torn entry behind those that were answered for; it is cut off. Entries have one size and a checksum each, so
+//! leaves a torn entry behind those that were answered for; it is wiped out. Entries have one size and a checksum each, so
 //! that damage to one costs no other.
 //!
-//! When the log cannot be written, [`Window::delivered`] says so, and tries the same entries again with the next batch.
+//! The newest file of the log has space for all its entries from its beginning on, so that a full disk alone does not
+//! keep the records that the journal holds from being noted. When the log cannot be written, [`Window::delivered`] says so, and tries the same entries again with the next batch.
 //! Its caller goes on all the same: a full disk is emptied only by confirming what was delivered. Until the log can be
 //! written again, a restart forgets what was delivered meanwhile. [`WindowStats::log_failures`] counts it.
 

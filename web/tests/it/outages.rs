@@ -1,11 +1,14 @@
 //! A ClickHouse that is away: records are accepted all the same, questions say so, and nothing is lost or doubled.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
 
 use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 
-use crate::servers::{PROGRAM, accepted, ids, records};
+use crate::load::{Faults, Load, Plan, in_clickhouse, in_server};
+use crate::servers::{PROGRAM, accepted, ids, metric, records};
 
 /// A question does not wait for a store that is away.
 const IMPATIENT: &str = "read_wait_ms = 50\n[drain]\nbatch_age_ms = 50\n";
@@ -71,4 +74,62 @@ fn assert_delivered_once(server: &Server, clickhouse: &ClickHouse, posted: &BTre
     assert_eq!(ids(&records(server, "")), expected);
     let counts = clickhouse.query("SELECT count(), uniqExact(id) FROM telemetry.records");
     assert_eq!(counts.trim_end(), format!("{0}\t{0}", posted.len()));
+}
+
+/// Sets how long an outage under load takes, in seconds.
+const OUTAGE_VARIABLE: &str = "TELEMETRICS_TEST_OUTAGE_S";
+const OUTAGE_S: u64 = 3;
+/// Acknowledged records that wait for the store at the end of an outage.
+const PENDING_MIN: u64 = 500;
+
+#[test]
+fn senders_do_not_notice_a_clickhouse_that_died() {
+    let mut clickhouse = ClickHouse::start();
+    outage_under_load(&mut clickhouse, ClickHouse::kill, ClickHouse::restart);
+}
+
+#[test]
+fn senders_do_not_notice_a_clickhouse_that_hangs() {
+    let mut clickhouse = ClickHouse::start();
+    outage_under_load(&mut clickhouse, |clickhouse| clickhouse.pause(), |clickhouse| clickhouse.resume());
+}
+
+#[test]
+fn senders_do_not_notice_a_clickhouse_that_answers_with_errors() {
+    let mut clickhouse = ClickHouse::start();
+    let rename = |from: &str, to: &str| format!("RENAME TABLE telemetry.{from} TO telemetry.{to}");
+    let (away, back) = (rename("records", "elsewhere"), rename("elsewhere", "records"));
+    outage_under_load(&mut clickhouse, sql(&away), sql(&back));
+    let limit = |setting: &str| format!("ALTER TABLE telemetry.records {setting}");
+    let (few, usual) =
+        (limit("MODIFY SETTING parts_to_throw_insert = 1"), limit("RESET SETTING parts_to_throw_insert"));
+    outage_under_load(&mut clickhouse, sql(&few), sql(&usual));
+}
+
+fn sql(query: &str) -> impl FnOnce(&mut ClickHouse) {
+    move |clickhouse| drop(clickhouse.query(query))
+}
+
+fn outage_under_load(
+    clickhouse: &mut ClickHouse,
+    begin: impl FnOnce(&mut ClickHouse),
+    end: impl FnOnce(&mut ClickHouse),
+) {
+    let seconds = std::env::var(OUTAGE_VARIABLE).map_or(OUTAGE_S, |text| text.parse().expect("a number of seconds"));
+    clickhouse.query("DROP DATABASE IF EXISTS telemetry SYNC");
+    let mut plan = Plan::new();
+    let server = Server::start_with_config(PROGRAM, &plan.config(), &["--clickhouse", &address(clickhouse)]);
+    let load = Load::start(&mut plan, Faults::Wrong);
+    load.aim_at(&server);
+    server.process().wait_for_error(|line| line.contains("delivered a batch").then_some(()));
+    begin(clickhouse);
+    thread::sleep(Duration::from_secs(seconds));
+    load.wait_until("records that wait", || metric(&server, "telemetrics_pending_records") >= PENDING_MIN);
+    end(clickhouse);
+    load.wait_for(100);
+    let ledger = load.finish();
+    println!("{}", ledger.summary());
+    let stored = in_server(&server);
+    ledger.check(&stored, &plan.context);
+    assert_eq!(in_clickhouse(clickhouse, "telemetry"), stored, "{}", plan.context);
 }

@@ -38,6 +38,13 @@ pub(crate) fn json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
 }
 
+/// The value of a metric without labels.
+pub(crate) fn metric(server: &Server, name: &str) -> u64 {
+    let text = server.get("/metrics").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+}
+
 /// The records that `GET /api/records` answers to `query`.
 pub(crate) fn records(server: &Server, query: &str) -> Vec<Value> {
     let mut answer = server.get_json(&format!("/api/records?{query}"));

@@ -1,5 +1,6 @@
 //! What is remembered after a restart, what is forgotten, and what the log keeps of it.
 
+use super::super::format::{ENTRY_BYTES, HEADER_BYTES};
 use super::super::{RECORDS_MAX, Remembered, Window, WindowError};
 use super::rig::{AGE_US, Rig, open, report};
 
@@ -114,22 +115,27 @@ async fn files_go_when_all_in_them_is_too_old_but_for_the_newest() {
 #[tokio::test]
 async fn restarts_go_on_in_the_same_file() {
     let mut rig = Rig::new(100, 10);
-    for number in 0..10 {
+    for number in 0..9 {
         rig.accept(report(number)).await;
         rig.deliver(1).await;
         rig.restart();
     }
-    assert_eq!((rig.files().len(), rig.remembered.logged), (1, 10));
-    rig.accept(report(10)).await;
+    assert_eq!((rig.files().len(), rig.remembered.logged), (1, 9));
+    rig.accept(report(9)).await;
     rig.deliver(1).await;
-    assert_eq!(rig.files().len(), 2);
+    assert_eq!(rig.files().len(), 1);
+    rig.restart();
+    assert_eq!((rig.files().len(), rig.remembered.logged), (2, 10), "the next one is begun while there may be space");
 }
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_is_made_up_for_later() {
-    let mut rig = Rig::new(10, 10);
+    let mut rig = Rig::new(10, 1);
     let directory = rig.settings.directory.clone();
-    std::fs::remove_dir(&directory).expect("an empty directory");
+    rig.accept(report(0)).await;
+    rig.deliver(1).await;
+    // The file is full, and there is no place for the next one.
+    std::fs::remove_dir_all(&directory).expect("removed");
     rig.accept(report(1)).await;
     let refused = rig.window.delivered(&rig.pending(1)).await;
     assert!(matches!(refused, Err(WindowError::Io { .. })), "{refused:?}");
@@ -181,4 +187,19 @@ async fn the_numbers_say_how_far_the_window_reaches() {
     assert_eq!(rig.window.stats().oldest_reception.map(|at| at.0), Some(20));
     let (window, _) = open(&rig.settings, &rig.clock, Vec::new());
     assert_eq!(window.stats().records, 0, "nothing was delivered, and the journal is gone");
+}
+
+#[tokio::test]
+async fn space_for_a_whole_file_is_reserved_before_it_is_needed() {
+    let mut rig = Rig::new(100, 10);
+    let whole_bytes = (HEADER_BYTES + 10 * ENTRY_BYTES) as u64;
+    let sizes = |rig: &Rig| rig.files().iter().map(size).collect::<Vec<_>>();
+    assert_eq!(sizes(&rig), [whole_bytes]);
+    for number in 0..11 {
+        rig.accept(report(number)).await;
+        rig.deliver(1).await;
+        rig.restart();
+        assert!(sizes(&rig).iter().all(|bytes| *bytes == whole_bytes), "{:?}", sizes(&rig));
+    }
+    assert_eq!((rig.files().len(), rig.window.stats().log_bytes), (2, 2 * whole_bytes));
 }

@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod health;
 pub mod journal_tool;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod pages;
 pub mod role;

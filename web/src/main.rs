@@ -12,12 +12,13 @@ use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{demo, journal_tool, logging, stop};
+use telemetrics_web::{demo, journal_tool, logging, memory, stop};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    memory::limit();
     let command = Cli::parse().into_command();
     logging::start();
     match run(&command) {

@@ -318,11 +318,11 @@ mod tests {
         for id in (1_i64..).take(2 * EXPIRED_AT_ONCE + 1) {
             table.insert(entry(u128::from(id.unsigned_abs()), id, 0), TimestampUs(0));
         }
-        table.insert(entry(0, i64::MAX, AGE_US), TimestampUs(AGE_US));
+        table.insert(entry(0, RecordId::MAX.0, AGE_US), TimestampUs(AGE_US));
         assert_eq!(table.len(), EXPIRED_AT_ONCE + 2, "one step and the new one");
-        assert_eq!((found(&table, 0, AGE_US), found(&table, 500, AGE_US)), (Some(i64::MAX), None));
+        assert_eq!((found(&table, 0, AGE_US), found(&table, 500, AGE_US)), (Some(RecordId::MAX.0), None));
         assert!(table.expire(TimestampUs(AGE_US)) && !table.expire(TimestampUs(AGE_US)));
-        assert_eq!((table.len(), found(&table, 0, AGE_US)), (1, Some(i64::MAX)));
+        assert_eq!((table.len(), found(&table, 0, AGE_US)), (1, Some(RecordId::MAX.0)));
     }
 
     #[test]

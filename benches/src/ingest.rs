@@ -14,6 +14,7 @@ use crate::cell::{Bench, Cell, Measured};
 use crate::limits::Disk;
 use crate::load::Mode;
 use crate::machine;
+use crate::procfs::mb;
 use crate::programs::{Bare, Place, start_server};
 use crate::report::{Destination, Table, ratio, thousands};
 use crate::requests::{Generation, REQUEST_BYTES, Requests};
@@ -171,11 +172,6 @@ fn rates(cells: &[(Cell, Measured)]) -> String {
 #[allow(clippy::cast_precision_loss, reason = "counts of a measurement are far below 2^52")]
 fn us_each(seconds: f64, count: u64) -> f64 {
     if count > 0 { seconds * 1e6 / count as f64 } else { 0.0 }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "memory is far below 2^52 KiB")]
-fn mb(kib: u64) -> f64 {
-    kib as f64 * 1024.0 / 1e6
 }
 
 fn costs(cells: &[(Cell, Measured)]) -> String {

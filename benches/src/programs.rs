@@ -78,8 +78,17 @@ fn beside() -> Result<PathBuf, Failure> {
 /// When it does not come up; the message holds what it said.
 #[must_use]
 pub fn start_server(program: &str, directory: &Path, args: &[&str]) -> Server {
+    start_role(program, "serve", directory, args)
+}
+
+/// As [`start_server`], in any role that takes an address and a directory.
+///
+/// # Panics
+/// As [`start_server`].
+#[must_use]
+pub fn start_role(program: &str, role: &str, directory: &Path, args: &[&str]) -> Server {
     let directory = directory.display().to_string();
-    let own = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &directory];
+    let own = [role, "--listen", "127.0.0.1:0", "--data-dir", &directory];
     Server::start_plain(program, &[&own[..], args].concat())
 }
 

@@ -51,8 +51,7 @@ pub async fn serve(listener: TcpListener, answer_bytes: usize) -> io::Result<()>
         let answer = answer.clone();
         async move { (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], answer) }
     };
-    let routes = ["/", "/v2/collector", "/v3/collector"];
-    let router = routes.iter().fold(Router::new(), |router, route| router.route(route, post(handler.clone())));
+    let router = Router::new().route("/v2/collector", post(handler.clone())).route("/v3/collector", post(handler));
     // As the server does it; a stream that cannot be set up fails by itself later.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

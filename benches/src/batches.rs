@@ -93,8 +93,16 @@ impl Args {
         let facts = machine::facts(directory.path())?;
         let mut both = Both::start(start_server(&program, &directory.path().join("data"), &[]))?;
         let mut table = Table::new(&[
-            "body", ">rows/request", ">connections", ">rows/s answered", ">rows/s in the store", ">ClickHouse rows/s",
-            ">answered / ClickHouse", ">in the store / ClickHouse", ">CPU us/row", ">ClickHouse CPU us/row",
+            "body",
+            ">rows/request",
+            ">connections",
+            ">rows/s answered",
+            ">rows/s in the store",
+            ">ClickHouse rows/s",
+            ">answered / ClickHouse",
+            ">in the store / ClickHouse",
+            ">CPU us/row",
+            ">ClickHouse CPU us/row",
         ]);
         for load in self.loads() {
             let (ours, theirs) = both.measure(load, self.turns)?;
@@ -196,8 +204,7 @@ impl Both {
     fn their_turn(&self, load: Load, first: u64) -> Result<Done, Failure> {
         let (address, pid) = (self.clickhouse.address(), self.clickhouse.pid());
         let path = format!("/?query={INSERT}");
-        let requests =
-            load.requests(&self.theirs, first, |body| post(address, &path, load.encoding.header(), body))?;
+        let requests = load.requests(&self.theirs, first, |body| post(address, &path, load.encoding.header(), body))?;
         let cpu = procfs::cpu_seconds(pid)?;
         let mut done = send(address, requests, load.connections, |answer| answer.status == 200)?;
         procfs::wait_until_calm(pid)?;

@@ -44,14 +44,16 @@ impl Args {
         let program = self.place.program()?;
         let directory = self.place.directory()?;
         let facts = machine::facts(directory.path())?;
-        let mut table = Table::new(&["role", "store", "after", ">resident MB", ">of it allocated MB", ">peak MB", "target"]);
+        let mut table =
+            Table::new(&["role", "store", "after", ">resident MB", ">of it allocated MB", ">peak MB", "target"]);
         let server = start_role(&program, SERVE, &directory.path().join("embedded"), &[]);
         measure(&mut table, [SERVE, "embedded"], &server)?;
         drop(server);
         build(&["--package", "telemetrics-testkit"])?;
         let clickhouse = ClickHouse::start();
         let role = if knows_collector(&program)? { COLLECTOR } else { SERVE };
-        let server = start_role(&program, role, &directory.path().join("clickhouse"), &["--clickhouse", &clickhouse.url()]);
+        let server =
+            start_role(&program, role, &directory.path().join("clickhouse"), &["--clickhouse", &clickhouse.url()]);
         measure(&mut table, [role, "ClickHouse"], &server)?;
         self.destination.publish("idle", &facts, table.text())
     }
@@ -78,7 +80,8 @@ fn measure(table: &mut Table, what: [&str; 2], server: &Server) -> Result<(), Fa
 
 fn add_row(table: &mut Table, [role, store]: [&str; 2], after: &str, memory: Memory) {
     let target = if role == COLLECTOR { format!("{TARGET_MB} MB") } else { String::new() };
-    let numbers = [memory.resident_kib, memory.anonymous_kib, memory.peak_kib].map(|kib| format!("{:.1}", procfs::mb(kib)));
+    let numbers =
+        [memory.resident_kib, memory.anonymous_kib, memory.peak_kib].map(|kib| format!("{:.1}", procfs::mb(kib)));
     let [resident, allocated, peak] = numbers;
     let [role, store, after] = [role, store, after].map(str::to_owned);
     table.row([role, store, after, resident, allocated, peak, target]);

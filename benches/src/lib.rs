@@ -21,6 +21,8 @@ pub mod rows;
 pub mod sampler;
 pub mod scrape;
 pub mod stored;
+pub mod tables;
+pub mod verdict;
 
 /// What a measurement ends with when it cannot go on: a sentence for the person who started it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

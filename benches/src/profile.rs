@@ -61,14 +61,14 @@ impl Args {
         let facts = machine::facts(directory.path())?;
         let outcome = self.record(&program, &directory)?;
         let recording = recording(&directory);
-        let threads = shares(&report(&recording, "comm")?);
-        let objects = shares(&report(&recording, "dso")?);
-        let functions = shares(&report(&recording, "sym")?);
+        let threads = shares(&report(&recording, "comm")?, plain_name);
+        let parts = shares(&report(&recording, "comm,sym")?, part_of);
+        let functions = shares(&report(&recording, "sym")?, plain_name);
         let text = format!(
             "{} records/s while it was looked at.\n\n{}\n{}\n{}",
             thousands(outcome.rate()),
             table("thread", &threads),
-            table("object", &objects),
+            table("part", &parts),
             table("function (k: of the kernel)", &functions)
         );
         self.destination.publish("profile", &facts, &text)
@@ -114,12 +114,12 @@ fn report(recording: &str, sort: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
-/// Lines such as `  12.34%  name`, greatest first; names that are equal without what the compiler added are one.
-fn shares(report: &str) -> Vec<Share> {
+/// Lines such as `  12.34%  name`, added up by what `key` makes of the names, greatest first.
+fn shares(report: &str, key: impl Fn(&str) -> String) -> Vec<Share> {
     let mut shares: Vec<Share> = Vec::new();
     for line in report.lines() {
         let Some((share, name)) = line.trim().split_once('%') else { continue };
-        let (Ok(share), name) = (share.trim().parse::<f64>(), plain_name(name)) else { continue };
+        let (Ok(share), name) = (share.trim().parse::<f64>(), key(name)) else { continue };
         match shares.iter_mut().find(|(_, other)| *other == name) {
             Some((sum, _)) => *sum += share,
             None => shares.push((share, name)),
@@ -127,6 +127,35 @@ fn shares(report: &str) -> Vec<Share> {
     }
     shares.sort_by(|one, other| other.0.total_cmp(&one.0));
     shares
+}
+
+/// What a function belongs to, by the thread that runs it and by pieces of its name; the first that fits counts.
+const PARTS: &[(&str, &[&str], &str)] = &[
+    ("journal", &["[k] "], "kernel for the journal's thread: write, fdatasync, waking up"),
+    ("", &["[k] "], "kernel for all other threads: sockets, polling, waking up"),
+    ("", &["redelivery", "siphasher"], "redelivery window"),
+    ("", &["journal", "crc32"], "journal"),
+    ("", &["codec"], "journal: encoding of records"),
+    ("", &["schema::wire", "serde_json::de", "serde_json::read"], "decoding and checking of requests"),
+    ("", &["schema::answer", "format_escaped", "serde_json::ser"], "writing of answers"),
+    (
+        "",
+        &["parquet", "zstd", "ZSTD", "HUF_", "FSE_", "arrow", "deltalake", "drain", "schema::batch", "twox"],
+        "drain and store",
+    ),
+    ("", &["hyper", "httparse", "http::", "http_body", "axum", "tower", "matchit", "h2::"], "HTTP"),
+    ("", &["tokio", "mio::"], "runtime"),
+    ("", &["malloc", "_int_free", "free@", "realloc", "calloc", "unlink_chunk", "alloc::"], "memory allocation"),
+    ("", &["mem", "vdso", "clock_gettime"], "copying of memory, clock"),
+];
+
+/// The part of the program that `  thread  [.] function` belongs to.
+fn part_of(line: &str) -> String {
+    let (thread, function) = line.trim().split_once(' ').unwrap_or(("", line));
+    let fits = |(of, pieces, _): &&(&str, &[&str], &str)| {
+        thread.starts_with(of) && pieces.iter().any(|piece| function.contains(piece))
+    };
+    PARTS.iter().find(fits).map_or("everything else", |(_, _, part)| part).to_owned()
 }
 
 /// Without the hash at the end of Rust's names, and short.
@@ -154,7 +183,19 @@ mod tests {
     #[test]
     fn shares_of_one_function_are_added_up() {
         let report = "\n    10.50%  [.] a::b::h0123456789abcdef\n     2.00%  [k] copy\n     3.00%  [.] a::b::hfedcba9876543210\n# x\n";
-        assert_eq!(shares(report), [(13.5, "a::b".to_owned()), (2.0, "k: copy".to_owned())]);
+        assert_eq!(shares(report, plain_name), [(13.5, "a::b".to_owned()), (2.0, "k: copy".to_owned())]);
+    }
+
+    #[test]
+    fn functions_belong_to_parts() {
+        for (line, part) in [
+            ("  journal          [k] submit_bio", PARTS[0].2),
+            ("  tokio-rt-worker  [k] tcp_sendmsg", PARTS[1].2),
+            ("  tokio-rt-worker  [.] telemetrics_schema::wire::check::check", "decoding and checking of requests"),
+            ("  tokio-rt-worker  [.] something", "everything else"),
+        ] {
+            assert_eq!(part_of(line), part, "{line}");
+        }
     }
 
     #[test]

@@ -30,12 +30,11 @@ impl Place {
     /// # Errors
     /// When it is not there or cannot be built.
     pub fn program(&self) -> Result<String, Failure> {
-        let program = match &self.server {
-            Some(program) => program.clone(),
-            None => {
-                build(&["--package", "telemetrics-web", "--bin", SERVER])?;
-                beside()?.join(SERVER)
-            }
+        let program = if let Some(program) = &self.server {
+            program.clone()
+        } else {
+            build(&["--package", "telemetrics-web", "--bin", SERVER])?;
+            beside()?.join(SERVER)
         };
         if !program.is_file() {
             return Err(format!("{} is missing: run cargo build --release", program.display()).into());

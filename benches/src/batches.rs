@@ -22,7 +22,7 @@ use crate::{Failure, machine, procfs};
 
 /// Rows that are sent in one turn.
 const TURN_ROWS: u64 = 200_000;
-/// Longest time after which what was sent has to be in the store but for one open batch; see [`procfs::wait_until_calm`].
+/// The statement of ClickHouse's side, as it stands in an address.
 const INSERT: &str = "INSERT%20INTO%20records%20FORMAT%20JSONEachRow";
 
 /// What `batches` takes.

@@ -12,6 +12,7 @@ use telemetrics_benches::scrape::Metrics;
 use telemetrics_benches::stored;
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
+use telemetrics_web::role::Role;
 use telemetrics_web::serve::Server;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ impl Running {
         let listen = "127.0.0.1:0".parse().expect("an address");
         let config = Config { listen, data_dir: directory.to_owned(), ..Config::default() };
         let runtime = Runtime::new().expect("a runtime");
-        let server = runtime.block_on(Server::start(&config, Arc::new(SystemClock))).expect("a server");
+        let server = runtime.block_on(Server::start(&config, Role::Serve, Arc::new(SystemClock))).expect("a server");
         let (address, stop) = (server.address().expect("an address"), CancellationToken::new());
         let stopped = stop.clone();
         Self { address, stop, thread: std::thread::spawn(move || runtime.block_on(server.run(stopped))) }

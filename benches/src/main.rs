@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile};
 
+/// The server's: the bare handler must not be slower for another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the server beside what the machine allows, and prints tables of ratios.
 #[derive(Debug, Parser)]
 #[command(name = "telemetrics-benches")]

@@ -1,7 +1,6 @@
 //! One cell of the table: the server and both limits under the same load, in turns.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use telemetrics_testkit::Server;
 
@@ -20,10 +19,6 @@ const TURN: Duration = Duration::from_secs(15);
 const BARE_PART: u32 = 3;
 /// So does the disk.
 const DISK_PART: u32 = 15;
-/// A server that uses less than this of a processor is not in anybody's way.
-const CALM_CPU: f64 = 0.05;
-const CALM_DISTANCE: Duration = Duration::from_millis(200);
-const CALM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is measured, with what.
 pub struct Bench<'a> {
@@ -87,7 +82,7 @@ impl Bench<'_> {
         procfs::reset_peak(self.server_pid())?;
         for _ in 0..turns {
             self.turn_of_server(&mut measured, cell, &requests, turn)?;
-            self.wait_until_calm()?;
+            procfs::wait_until_calm(self.server_pid())?;
             self.note_metrics(&mut measured, &metrics)?;
             self.turn_of_limits(&mut measured, cell, &requests, turn)?;
         }
@@ -134,19 +129,6 @@ impl Bench<'_> {
         measured.group_bytes = now.mean_since(before, "journal_group_bytes");
         measured.sync_s = now.mean_since(before, "journal_sync_duration_seconds");
         Ok(())
-    }
-
-    /// What the server does behind its answers must not slow the limits down.
-    fn wait_until_calm(&self) -> Result<(), Failure> {
-        let begin = Instant::now();
-        loop {
-            let before = self.server_cpu()?;
-            thread::sleep(CALM_DISTANCE);
-            let used = (self.server_cpu()? - before) / CALM_DISTANCE.as_secs_f64();
-            if used < CALM_CPU || begin.elapsed() > CALM_TIMEOUT {
-                return Ok(());
-            }
-        }
     }
 
     fn server_pid(&self) -> u32 {

@@ -59,7 +59,7 @@ impl Histogram {
 
 /// Values below `PER_POWER` have a bucket each; above, the leading bit and the bits behind it choose one.
 fn bucket_of(value: u64) -> usize {
-    let Some(shift) = (63 - value.max(1).leading_zeros()).checked_sub(PRECISION_BITS) else {
+    let Some(shift) = value.max(1).ilog2().checked_sub(PRECISION_BITS) else {
         return usize::try_from(value).unwrap_or(0);
     };
     let within = usize::try_from(value >> shift).unwrap_or(0) - PER_POWER;

@@ -4,19 +4,25 @@
 
 pub mod answer;
 pub mod bare;
+pub mod batches;
 pub mod cell;
 pub mod histogram;
+pub mod idle;
 pub mod ingest;
 pub mod limits;
 pub mod load;
 pub mod machine;
 pub mod procfs;
+pub mod profile;
 pub mod programs;
 pub mod report;
 pub mod requests;
+pub mod rows;
 pub mod sampler;
 pub mod scrape;
 pub mod stored;
+pub mod tables;
+pub mod verdict;
 
 /// What a measurement ends with when it cannot go on: a sentence for the person who started it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -209,7 +209,7 @@ mod tests {
     /// Runs `load` against the bare handler in this process.
     fn against_bare(mode: Mode, connections: usize) -> Outcome {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let listener = runtime.block_on(bare::listen()).expect("a port");
+        let listener = runtime.block_on(async { bare::listen() }).expect("a port");
         let address = listener.local_addr().expect("an address");
         runtime.spawn(bare::serve(listener, 1_000));
         let load = Load { address, requests: Requests::new(Generation::V3, 1), mode, connections };

@@ -28,7 +28,7 @@ pub fn facts(directory: &Path) -> Result<String, Failure> {
         file_system(directory).unwrap_or_else(|| "unknown file system".to_owned()),
     );
     // Writing into a string cannot fail.
-    let _ = write!(facts, "{:.0} fdatasyncs a second of {APPEND_BYTES} bytes at a quiet moment.", syncs.rate());
+    let _ = write!(facts, "{:.0} fdatasyncs a second of {APPEND_BYTES} bytes before the run.", syncs.rate());
     if let Some(revision) = revision() {
         let _ = write!(facts, " Revision {revision}.");
     }

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use telemetrics_benches::{Failure, bare, ingest};
+use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile};
+
+/// The server's: the bare handler must not be slower for another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures the server beside what the machine allows, and prints tables of ratios.
 #[derive(Debug, Parser)]
@@ -17,6 +21,12 @@ struct Cli {
 enum Command {
     /// Single records, under all loads.
     Ingest(ingest::Args),
+    /// Batches, beside what ClickHouse takes of the same rows.
+    Batches(batches::Args),
+    /// Memory of a server that has nothing to do.
+    Idle(idle::Args),
+    /// Where the time goes under single records, by `perf`.
+    Profile(profile::Args),
     /// The bare handler, as the other commands start it.
     #[command(hide = true)]
     Bare {
@@ -39,6 +49,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Ingest(args) => args.run(),
+        Command::Batches(args) => args.run(),
+        Command::Idle(args) => args.run(),
+        Command::Profile(args) => args.run(),
         Command::Bare { answer_bytes } => bare::run(answer_bytes),
     }
 }

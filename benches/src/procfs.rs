@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Ticks of a second in `/proc/PID/stat`: the same on every Linux that this runs on.
 const TICKS_PER_S: f64 = 100.0;
 /// Written into `clear_refs`, it makes the peak of the resident memory what is resident now.
 const RESET_PEAK: &str = "5";
+/// A process that uses less than this of a processor is in nobody's way.
+const CALM_CPU: f64 = 0.05;
+const CALM_DISTANCE: Duration = Duration::from_millis(200);
+const CALM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Resident memory in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,12 +57,35 @@ fn kib(status: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+/// KiB as MB, millions of bytes.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "memory is far below 2^52 KiB")]
+pub fn mb(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
 /// Lets the peak of the resident memory begin again.
 ///
 /// # Errors
 /// When the process is somebody else's.
 pub fn reset_peak(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK)
+}
+
+/// Waits until the process has done what it does behind its answers, at most ten seconds; gives the seconds until then.
+///
+/// # Errors
+/// When there is no such process.
+pub fn wait_until_calm(pid: u32) -> io::Result<f64> {
+    let begin = Instant::now();
+    loop {
+        let (before, waited) = (cpu_seconds(pid)?, begin.elapsed());
+        thread::sleep(CALM_DISTANCE);
+        let used = (cpu_seconds(pid)? - before) / CALM_DISTANCE.as_secs_f64();
+        if used < CALM_CPU || begin.elapsed() > CALM_TIMEOUT {
+            return Ok(waited.as_secs_f64());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -30,12 +30,11 @@ impl Place {
     /// # Errors
     /// When it is not there or cannot be built.
     pub fn program(&self) -> Result<String, Failure> {
-        let program = match &self.server {
-            Some(program) => program.clone(),
-            None => {
-                build(&["--package", "telemetrics-web", "--bin", SERVER])?;
-                beside()?.join(SERVER)
-            }
+        let program = if let Some(program) = &self.server {
+            program.clone()
+        } else {
+            build(&["--package", "telemetrics-web", "--bin", SERVER])?;
+            beside()?.join(SERVER)
         };
         if !program.is_file() {
             return Err(format!("{} is missing: run cargo build --release", program.display()).into());
@@ -78,8 +77,17 @@ fn beside() -> Result<PathBuf, Failure> {
 /// When it does not come up; the message holds what it said.
 #[must_use]
 pub fn start_server(program: &str, directory: &Path, args: &[&str]) -> Server {
+    start_role(program, "serve", directory, args)
+}
+
+/// As [`start_server`], in any role that takes an address and a directory.
+///
+/// # Panics
+/// As [`start_server`].
+#[must_use]
+pub fn start_role(program: &str, role: &str, directory: &Path, args: &[&str]) -> Server {
     let directory = directory.display().to_string();
-    let own = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &directory];
+    let own = [role, "--listen", "127.0.0.1:0", "--data-dir", &directory];
     Server::start_plain(program, &[&own[..], args].concat())
 }
 

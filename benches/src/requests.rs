@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
+use telemetrics_schema::wire::{self, DEFAULT_TELEMETRY_ID};
 
 /// Bytes of every request, head and body together.
 pub const REQUEST_BYTES: usize = 1_200;
 /// Different texts that the requests have; each is used in turn.
-const VARIANTS: u64 = 256;
+pub(crate) const VARIANTS: u64 = 256;
 /// Machines of the fleet that seems to report.
 const MACHINES: u64 = 20_000;
 
-/// Marks stand where digits come, are as long as these, and look like nothing else in a request.
 const EVENT_MARK: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
 const MACHINE_MARK: &str = "%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%";
 const PID_MARK: &str = "<pid>";
+/// Stands for the digits of an identifier that the store would have got from the server.
+pub(crate) const ID_MARK: &str = "<identifier...>";
 
 const FUNCTIONS: [&str; 12] = [
     "deref()",
@@ -58,67 +59,121 @@ pub struct Requests {
     numbers: Arc<AtomicU64>,
 }
 
-/// One request and where its digits are.
+/// A text in which some places are digits that make it another record.
 #[derive(Debug, PartialEq, Eq)]
-struct Template {
+pub(crate) struct Template {
     bytes: Vec<u8>,
-    event_id: usize,
-    machine_id: usize,
-    pids: Vec<usize>,
+    marks: Vec<(usize, Mark)>,
+}
+
+/// What a place holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Event,
+    Machine,
+    Pid,
+    Id,
 }
 
 impl Requests {
     /// Requests of `generation`; two with different `salt` have no record in common.
     #[must_use]
     pub fn new(generation: Generation, salt: u64) -> Self {
-        let variants = (0..VARIANTS).map(|variant| Template::new(generation, variant)).collect();
+        let variants = (0..VARIANTS).map(|variant| template(generation, variant)).collect();
         Self { variants: Arc::new(variants), numbers: Arc::new(AtomicU64::new(salt << 40)) }
     }
 
     /// Replaces what is in `request` by the next one.
     pub fn next(&self, request: &mut [u8; REQUEST_BYTES]) {
         let number = self.numbers.fetch_add(1, Relaxed);
-        let variants = self.variants.len() as u64;
-        let variant = usize::try_from(number % variants).unwrap_or(0);
-        self.variants[variant].render(number, request);
+        let template = Template::of(&self.variants, number);
+        request.copy_from_slice(&template.bytes);
+        template.fill(number, request);
     }
 }
 
 impl Template {
-    fn new(generation: Generation, variant: u64) -> Self {
-        let mut random = Random(variant);
-        let mut payload = payload_head(&mut random);
-        let bytes = |payload: &str| request(generation, payload, variant).len();
-        while bytes(&payload) < REQUEST_BYTES {
-            payload.push_str(&frame(&mut random));
-        }
-        while bytes(&payload) > REQUEST_BYTES {
-            payload.pop();
-        }
-        // A line end takes two bytes in JSON: the last one may have left a byte too little.
-        while bytes(&payload) < REQUEST_BYTES {
-            payload.push('.');
-        }
-        Self::find(request(generation, &payload, variant))
+    /// Finds the marks in `text`.
+    pub(crate) fn new(text: String) -> Self {
+        let of = |mark: Mark| text.match_indices(mark.text()).map(move |(at, _)| (at, mark));
+        let marks = [Mark::Event, Mark::Machine, Mark::Pid, Mark::Id].into_iter().flat_map(of).collect();
+        Self { marks, bytes: text.into_bytes() }
     }
 
-    fn find(text: String) -> Self {
-        let at = |mark: &str| text.find(mark).unwrap_or(0);
-        let (event_id, machine_id) = (at(EVENT_MARK), at(MACHINE_MARK));
-        let pids = text.match_indices(PID_MARK).map(|(at, _)| at).collect();
-        Self { event_id, machine_id, pids, bytes: text.into_bytes() }
+    /// The one of `templates` whose turn it is.
+    pub(crate) fn of(templates: &[Self], number: u64) -> &Self {
+        &templates[usize::try_from(number % templates.len() as u64).unwrap_or(0)]
     }
 
-    fn render(&self, number: u64, request: &mut [u8; REQUEST_BYTES]) {
-        request.copy_from_slice(&self.bytes);
-        // Mixing is one to one: two numbers never make the same event.
-        write_hex(&mut request[self.event_id..][..EVENT_MARK.len()], [mix(number), number]);
-        let machine = mix(mix(number) % MACHINES);
-        write_hex(&mut request[self.machine_id..][..MACHINE_MARK.len()], [machine, mix(machine)]);
-        for at in &self.pids {
-            write_decimal(&mut request[*at..][..PID_MARK.len()], mix(number));
+    /// Appends the text of record `number` to `out`.
+    pub(crate) fn append(&self, number: u64, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.extend_from_slice(&self.bytes);
+        self.fill(number, &mut out[begin..]);
+    }
+
+    /// Makes `text`, a copy of the template, that of record `number`.
+    fn fill(&self, number: u64, text: &mut [u8]) {
+        for (at, mark) in &self.marks {
+            mark.write(number, &mut text[*at..][..mark.text().len()]);
         }
     }
+}
+
+impl Mark {
+    /// Stands where the digits come, is as long as these, and looks like nothing else in a record.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Event => EVENT_MARK,
+            Self::Machine => MACHINE_MARK,
+            Self::Pid => PID_MARK,
+            Self::Id => ID_MARK,
+        }
+    }
+
+    fn write(self, number: u64, digits: &mut [u8]) {
+        match self {
+            // Mixing is one to one: two numbers never make the same event.
+            Self::Event => write_hex(digits, [mix(number), number]),
+            Self::Machine => {
+                let machine = mix(mix(number) % MACHINES);
+                write_hex(digits, [machine, mix(machine)]);
+            }
+            Self::Pid => write_decimal(digits, mix(number)),
+            Self::Id => write_decimal(digits, number),
+        }
+    }
+}
+
+/// Head and body of a request as a server sees them; `None` when it is none.
+#[must_use]
+pub fn parts(request: &[u8]) -> Option<wire::Request<'_>> {
+    let (head, body) = std::str::from_utf8(request).ok()?.split_once("\r\n\r\n")?;
+    let headers = head.lines().skip(1).map(|line| line.split_once(": "));
+    let headers = headers.map(|header| header.map(|(name, value)| (name, value.as_bytes()))).collect::<Option<_>>()?;
+    Some(wire::Request { headers, body: body.as_bytes() })
+}
+
+/// A payload that makes the text of `bytes_of` as long as requests are.
+pub(crate) fn payload(variant: u64, bytes_of: impl Fn(&str) -> usize) -> String {
+    let mut random = Random(variant);
+    let mut payload = payload_head(&mut random);
+    while bytes_of(&payload) < REQUEST_BYTES {
+        payload.push_str(&frame(&mut random));
+    }
+    while bytes_of(&payload) > REQUEST_BYTES {
+        payload.pop();
+    }
+    // A line end takes two bytes in JSON: the last one may have left a byte too little.
+    while bytes_of(&payload) < REQUEST_BYTES {
+        payload.push('.');
+    }
+    payload
+}
+
+fn template(generation: Generation, variant: u64) -> Template {
+    let payload = payload(variant, |payload| request(generation, payload, variant).len());
+    Template::new(request(generation, &payload, variant))
 }
 
 fn request(generation: Generation, payload: &str, variant: u64) -> String {
@@ -129,7 +184,7 @@ fn request(generation: Generation, payload: &str, variant: u64) -> String {
 }
 
 /// The fields in the order of the probes, with the marks in place of what changes.
-fn fields(variant: u64) -> [(&'static str, &'static str); 15] {
+pub(crate) fn fields(variant: u64) -> [(&'static str, &'static str); 15] {
     let mut random = Random(!variant);
     [
         ("record_format_version", "4"),
@@ -151,7 +206,7 @@ fn fields(variant: u64) -> [(&'static str, &'static str); 15] {
 }
 
 fn header_request(payload: &str, variant: u64) -> String {
-    let fields: String = fields(variant).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields = fields(variant).map(|(name, value)| format!("{name}: {value}\r\n")).concat();
     format!(
         "POST /v2/collector HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: */*\r\n{fields}\
          X-Telemetry-TID: {DEFAULT_TELEMETRY_ID}\r\nContent-Type: application/text\r\nContent-Length: {}\r\n\r\n{payload}",
@@ -169,9 +224,9 @@ fn json_request(payload: &str, variant: u64) -> String {
 }
 
 /// One JSON object with all `fields` as texts, and the payload.
-fn json_object(fields: &[(&str, &str)], payload: &str) -> String {
-    let fields: String = fields.iter().map(|(name, value)| format!("\"{name}\":\"{value}\",")).collect();
-    format!("{{{fields}\"payload\":{}}}", serde_json::Value::from(payload))
+pub(crate) fn json_object(fields: &[(&str, &str)], payload: &str) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+    format!("{{{},\"payload\":{}}}", fields.join(","), serde_json::Value::from(payload))
 }
 
 fn payload_head(random: &mut Random) -> String {
@@ -229,18 +284,15 @@ mod tests {
     use std::collections::HashSet;
 
     use telemetrics_schema::Report;
-    use telemetrics_schema::wire::{self, Rules};
+    use telemetrics_schema::wire::Rules;
 
     use super::*;
 
     fn decode(request: &[u8]) -> Report {
-        let text = std::str::from_utf8(request).expect("UTF-8");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let headers: Vec<_> = head.lines().skip(1).map(|line| line.split_once(": ").expect("a header")).collect();
-        let length = headers.iter().find(|(name, _)| *name == "Content-Length").expect("a length").1;
-        assert_eq!(length, body.len().to_string());
-        let headers = headers.into_iter().map(|(name, value)| (name, value.as_bytes())).collect();
-        wire::decode(&wire::Request { headers, body: body.as_bytes() }, &Rules::default()).expect("a valid record")
+        let parts = parts(request).expect("a request");
+        let length = parts.headers.iter().find(|(name, _)| *name == "Content-Length").expect("a length").1;
+        assert_eq!(length, parts.body.len().to_string().as_bytes());
+        wire::decode(&parts, &Rules::default()).expect("a valid record")
     }
 
     fn some(generation: Generation, count: usize) -> Vec<Report> {
@@ -262,7 +314,7 @@ mod tests {
             assert!(different(|report| &report.machine_id) > 1_500);
             assert!(different(|report| &report.payload) > 1_500);
             assert!(reports.iter().all(|report| report.record_format_version == 4));
-            assert!(reports.iter().all(|report| !report.payload.contains('<') || report.payload.contains("<int>")));
+            assert!(reports.iter().all(|report| !report.payload.contains(PID_MARK)));
         }
     }
 

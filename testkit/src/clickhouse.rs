@@ -110,6 +110,15 @@ impl ClickHouse {
         self.address
     }
 
+    /// The server's process id.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a server that runs").id()
+    }
+
     /// Creates a database that no other test has, and gives its name.
     ///
     /// # Panics

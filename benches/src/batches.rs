@@ -1,0 +1,279 @@
+//! `batches`: NDJSON batches, beside ClickHouse's own insert of the same rows into a table as ours.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use serde_json::Value;
+use telemetrics_schema::ddl::{RETENTION_DAYS_DEFAULT, create_records_table};
+use telemetrics_schema::time::{Clock, US_PER_S};
+use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
+use telemetrics_testkit::http::{Answer, Connection, exchange};
+use telemetrics_testkit::{ClickHouse, Server};
+use telemetrics_web::clock::SystemClock;
+
+use crate::programs::{Place, build, start_server};
+use crate::report::{Destination, Table, ratio, thousands};
+use crate::rows::{Encoding, Rows};
+use crate::scrape::Metrics;
+use crate::{Failure, machine, procfs};
+
+/// Rows that are sent in one turn.
+const TURN_ROWS: u64 = 200_000;
+/// The statement of ClickHouse's side, as it stands in an address.
+const INSERT: &str = "INSERT%20INTO%20records%20FORMAT%20JSONEachRow";
+
+/// What `batches` takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Rows of a request.
+    #[arg(long, value_name = "N,N...", value_delimiter = ',', default_values_t = [1_000, 20_000])]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=50_000))]
+    rows: Vec<u64>,
+    /// Requests that are sent at the same time.
+    #[arg(long, value_name = "N,N...", value_delimiter = ',', default_values_t = [1, 4])]
+    connections: Vec<usize>,
+    /// How bodies are sent.
+    #[arg(long, value_name = "ENCODING,...", value_delimiter = ',', default_values = ["plain", "zstd"])]
+    encodings: Vec<Encoding>,
+    /// How often each of both has its turn, with 200,000 rows.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    turns: u32,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    destination: Destination,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    encoding: Encoding,
+    rows: u64,
+    connections: usize,
+}
+
+/// What one of both did.
+#[derive(Debug, Clone, Copy, Default)]
+struct Done {
+    /// Rows that were acknowledged.
+    rows: u64,
+    /// Seconds until the last answer.
+    answered_s: f64,
+    /// Rows that were in the store afterwards.
+    stored: f64,
+    /// Seconds until nothing was left to do.
+    stored_s: f64,
+    cpu_s: f64,
+}
+
+struct Both {
+    server: Server,
+    clickhouse: ClickHouse,
+    ours: Rows,
+    theirs: Rows,
+    /// Number of the next row.
+    next: u64,
+}
+
+impl Args {
+    /// Measures and publishes the table.
+    ///
+    /// # Errors
+    /// When something cannot be measured, or a row is refused.
+    ///
+    /// # Panics
+    /// When a program does not come up; the message holds what it said.
+    pub fn run(&self) -> Result<(), Failure> {
+        let program = self.place.program()?;
+        build(&["--package", "telemetrics-testkit"])?;
+        let directory = self.place.directory()?;
+        let facts = machine::facts(directory.path())?;
+        let mut both = Both::start(start_server(&program, &directory.path().join("data"), &[]))?;
+        let mut table = Table::new(&[
+            "body",
+            ">rows/request",
+            ">connections",
+            ">rows/s answered",
+            ">rows/s in the store",
+            ">ClickHouse rows/s",
+            ">answered / ClickHouse",
+            ">in the store / ClickHouse",
+            ">CPU us/row",
+            ">ClickHouse CPU us/row",
+        ]);
+        for load in self.loads() {
+            let (ours, theirs) = both.measure(load, self.turns)?;
+            eprintln!("{load:?}: {} and {} rows/s", thousands(ours.answered_rate()), thousands(theirs.answered_rate()));
+            table.row(line(load, ours, theirs));
+        }
+        self.destination.publish("batches", &facts, table.text())
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let mut loads = Vec::new();
+        for &encoding in &self.encodings {
+            for &rows in &self.rows {
+                loads.extend(self.connections.iter().map(|&connections| Load { encoding, rows, connections }));
+            }
+        }
+        loads
+    }
+}
+
+fn line(load: Load, ours: Done, theirs: Done) -> [String; 10] {
+    let encoding = load.encoding.to_possible_value().map(|value| value.get_name().to_owned());
+    [
+        encoding.unwrap_or_default(),
+        load.rows.to_string(),
+        load.connections.to_string(),
+        thousands(ours.answered_rate()),
+        thousands(ours.stored_rate()),
+        thousands(theirs.answered_rate()),
+        ratio(ours.answered_rate(), theirs.answered_rate()),
+        ratio(ours.stored_rate(), theirs.answered_rate()),
+        format!("{:.1}", ours.cpu_us()),
+        format!("{:.1}", theirs.cpu_us()),
+    ]
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of a measurement are far below 2^52")]
+impl Done {
+    fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.answered_s += other.answered_s;
+        self.stored += other.stored;
+        self.stored_s += other.stored_s;
+        self.cpu_s += other.cpu_s;
+    }
+
+    fn answered_rate(&self) -> f64 {
+        self.rows as f64 / self.answered_s
+    }
+
+    fn stored_rate(&self) -> f64 {
+        self.stored / self.stored_s
+    }
+
+    fn cpu_us(&self) -> f64 {
+        self.cpu_s * 1e6 / self.rows as f64
+    }
+}
+
+impl Both {
+    fn start(server: Server) -> Result<Self, Failure> {
+        let clickhouse = ClickHouse::start();
+        let create = create_records_table(RETENTION_DAYS_DEFAULT);
+        let request = post(clickhouse.address(), "/", "", create.as_bytes());
+        let answer = exchange(clickhouse.address(), &request)?;
+        if answer.status != 200 {
+            return Err(format!("no table: {}", answer.text()).into());
+        }
+        let (ours, theirs) = (Rows::ours(), Rows::clickhouse(SystemClock.now().0 / US_PER_S));
+        Ok(Self { server, clickhouse, ours, theirs, next: 0 })
+    }
+
+    fn measure(&mut self, load: Load, turns: u32) -> Result<(Done, Done), Failure> {
+        let (mut ours, mut theirs) = (Done::default(), Done::default());
+        for _ in 0..turns {
+            let first = self.next;
+            self.next += TURN_ROWS.next_multiple_of(load.rows);
+            ours.add(&self.our_turn(load, first)?);
+            theirs.add(&self.their_turn(load, first)?);
+        }
+        Ok((ours, theirs))
+    }
+
+    fn our_turn(&self, load: Load, first: u64) -> Result<Done, Failure> {
+        let headers = format!("X-Telemetry-TID: {DEFAULT_TELEMETRY_ID}\r\nContent-Type: application/x-ndjson\r\n");
+        let (address, pid) = (self.server.address(), self.server.process().pid());
+        let requests = load.requests(&self.ours, first, |body| {
+            post(address, "/v3/collector", &(load.encoding.header().to_owned() + &headers), body)
+        })?;
+        let (before, cpu) = (Metrics::of(address)?, procfs::cpu_seconds(pid)?);
+        let mut done = send(address, requests, load.connections, |answer| accepted(answer, load.rows))?;
+        done.stored_s = done.answered_s + procfs::wait_until_calm(pid)?;
+        done.stored = Metrics::of(address)?.since(&before, "store_batch_records_sum");
+        done.cpu_s = procfs::cpu_seconds(pid)? - cpu;
+        done.rows *= load.rows;
+        Ok(done)
+    }
+
+    fn their_turn(&self, load: Load, first: u64) -> Result<Done, Failure> {
+        let (address, pid) = (self.clickhouse.address(), self.clickhouse.pid());
+        let path = format!("/?query={INSERT}");
+        let requests = load.requests(&self.theirs, first, |body| post(address, &path, load.encoding.header(), body))?;
+        let cpu = procfs::cpu_seconds(pid)?;
+        let mut done = send(address, requests, load.connections, |answer| answer.status == 200)?;
+        procfs::wait_until_calm(pid)?;
+        done.cpu_s = procfs::cpu_seconds(pid)? - cpu;
+        done.rows *= load.rows;
+        Ok(done)
+    }
+}
+
+impl Load {
+    /// All requests of a turn, made before the clock starts.
+    fn requests(self, rows: &Rows, first: u64, request: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<Vec<u8>>, Failure> {
+        let firsts = (0..TURN_ROWS.div_ceil(self.rows)).map(|index| first + index * self.rows);
+        firsts.map(|first| Ok(request(&rows.body(first, self.rows, self.encoding)?))).collect()
+    }
+}
+
+impl Encoding {
+    fn header(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Zstd => "Content-Encoding: zstd\r\n",
+        }
+    }
+}
+
+fn post(address: SocketAddr, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Whether all rows of a batch are durable.
+fn accepted(answer: &Answer, rows: u64) -> bool {
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    answer.status == 200 && body.is_some_and(|body| body["accepted"] == rows && body["rejected"] == 0)
+}
+
+/// Sends all `requests` over so many connections; each has to be answered as `is_good` wants it.
+fn send(
+    address: SocketAddr,
+    requests: Vec<Vec<u8>>,
+    connections: usize,
+    is_good: impl Fn(&Answer) -> bool + Sync,
+) -> Result<Done, Failure> {
+    let rows = requests.len() as u64;
+    let waiting = Mutex::new(requests.into_iter());
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        let sender = || scope.spawn(|| send_some(address, &waiting, &is_good));
+        let senders: Vec<_> = (0..connections).map(|_| sender()).collect();
+        senders.into_iter().try_for_each(|sender| sender.join().unwrap_or_else(|_| Err("a sender panicked".into())))
+    })?;
+    Ok(Done { rows, answered_s: begin.elapsed().as_secs_f64(), ..Done::default() })
+}
+
+fn send_some(
+    address: SocketAddr,
+    waiting: &Mutex<std::vec::IntoIter<Vec<u8>>>,
+    is_good: impl Fn(&Answer) -> bool,
+) -> Result<(), Failure> {
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
+    let mut connection = Connection::open(address)?;
+    while let Some(request) = next() {
+        connection.send(&request)?;
+        let answer = connection.receive()?;
+        if !is_good(&answer) {
+            return Err(format!("{address} answers {}: {}", answer.status, answer.text()).into());
+        }
+    }
+    Ok(())
+}

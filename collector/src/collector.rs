@@ -87,6 +87,7 @@ pub struct CollectorStats {
 /// What has to be stopped at the end.
 pub struct RunningDrain {
     task: JoinHandle<()>,
+    maintenance: Option<JoinHandle<()>>,
     stop: CancellationToken,
     journal: Journal,
     quarantine: Quarantine,
@@ -115,6 +116,7 @@ impl Collector {
         report(&remembered);
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
+        let maintenance = store.maintain(Arc::clone(&clock), stop.clone());
         let links = Links {
             recent,
             journal: journal.clone(),
@@ -129,7 +131,7 @@ impl Collector {
         let task = tokio::spawn(drain.run(recovered.sealed.clone()));
         let replayer = Replayer { quarantine: quarantine.clone(), drain: replays };
         tokio::spawn(resume(replayer.clone()));
-        let running = RunningDrain { task, stop, journal: journal.clone(), quarantine };
+        let running = RunningDrain { task, maintenance, stop, journal: journal.clone(), quarantine };
         Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
     }
 
@@ -251,6 +253,14 @@ impl RunningDrain {
             tracing::warn!(
                 limit_s = limit.as_secs(),
                 "the store was too slow to take what is left; it stays in the journal"
+            );
+        }
+        if let Some(maintenance) = self.maintenance
+            && tokio::time::timeout(limit, maintenance).await.is_err()
+        {
+            tracing::warn!(
+                limit_s = limit.as_secs(),
+                "the maintenance of the store was cut off; nothing is lost by that"
             );
         }
         self.journal.shutdown().await;

@@ -7,6 +7,7 @@ mod captures;
 mod durability;
 mod html;
 mod journal_command;
+mod maintenance;
 mod metrics;
 mod outages;
 mod pages;

@@ -4,10 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile};
-
-/// The server's: the bare handler must not be slower for another one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use telemetrics_web::memory;
 
 /// Measures the server beside what the machine allows, and prints tables of ratios.
 #[derive(Debug, Parser)]
@@ -37,6 +34,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // As the server has it: the bare handler must not be faster or slower for another allocator.
+    memory::limit();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -145,7 +145,7 @@ const PARTS: &[(&str, &[&str], &str)] = &[
     ),
     ("", &["hyper", "httparse", "http::", "http_body", "axum", "tower", "matchit", "h2::"], "HTTP"),
     ("", &["tokio", "mio::"], "runtime"),
-    ("", &["malloc", "mi_", "_int_free", "free@", "realloc", "calloc", "unlink_chunk", "alloc::"], "memory allocation"),
+    ("", &["malloc", "_int_free", "free@", "realloc", "calloc", "unlink_chunk", "alloc::"], "memory allocation"),
     ("", &["mem", "vdso", "clock_gettime"], "copying of memory, clock"),
 ];
 

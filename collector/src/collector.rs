@@ -91,7 +91,8 @@ pub struct CollectorStats {
 /// What has to be stopped at the end.
 pub struct RunningDrain {
     task: JoinHandle<()>,
-    /// Where the task runs; dropped last.
+    maintenance: Option<JoinHandle<()>>,
+    /// Where both run; dropped last.
     workshop: Workshop,
     stop: CancellationToken,
     journal: Journal,
@@ -119,6 +120,8 @@ impl Collector {
         let window = open_window(&redelivery, &clock, &journal, quarantine.sealed()?)?;
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
+        let workshop = Workshop::open().map_err(StartError::Threads)?;
+        let maintenance = store.maintain(Arc::clone(&clock), stop.clone()).map(|task| workshop.spawn(task));
         let links = Links {
             recent,
             journal: journal.clone(),
@@ -130,11 +133,10 @@ impl Collector {
             stop: stop.clone(),
         };
         let (drain, pending, replays) = Drain::new(drain, links);
-        let workshop = Workshop::open().map_err(StartError::Threads)?;
         let task = workshop.spawn(drain.run(recovered.sealed.clone()));
         let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
-        let running = RunningDrain { task, workshop, stop, journal: journal.clone(), quarantine };
+        let running = RunningDrain { task, maintenance, workshop, stop, journal: journal.clone(), quarantine };
         Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
     }
 
@@ -287,6 +289,14 @@ impl RunningDrain {
             tracing::warn!(
                 limit_s = limit.as_secs(),
                 "the store was too slow to take what is left; it stays in the journal"
+            );
+        }
+        if let Some(maintenance) = self.maintenance
+            && tokio::time::timeout(limit, maintenance).await.is_err()
+        {
+            tracing::warn!(
+                limit_s = limit.as_secs(),
+                "the maintenance of the store was cut off; nothing is lost by that"
             );
         }
         self.journal.shutdown().await;

@@ -1,4 +1,4 @@
-//! The threads on which records become files: apart from those that answer senders and questions.
+//! The threads on which records become files, and files are looked after: apart from those that answer senders and questions.
 //!
 //! What writes a batch takes tens of megabytes for a moment, and an allocator keeps such memory for the thread that used
 //! it. In the pool of the whole process each batch would find another thread, and each would keep its share; so there
@@ -9,8 +9,8 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// Threads for work that blocks: one writes a batch, the other one syncs and reads beside it.
-const BLOCKING_THREADS: usize = 2;
+/// Threads for work that blocks: one writes a batch, one compacts, and one syncs and reads beside them.
+const BLOCKING_THREADS: usize = 3;
 
 /// See the module; its tasks are cut off when it is dropped.
 pub(crate) struct Workshop {

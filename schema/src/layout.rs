@@ -68,6 +68,15 @@ pub fn batch_file(day: i32, first: RecordId, last: RecordId) -> String {
     format!("{PARTITION}={}/batch-{first}-{last}.parquet", date_text(day))
 }
 
+/// Path, relative to the table, of a file that was made from others.
+///
+/// `version` is that of the table when the work began. A version is passed by the commit that takes the file into the
+/// table, so that no two files of the table ever have one name; what a killed process left is written over.
+#[must_use]
+pub fn rewritten_file(day: i32, version: u64, piece: usize) -> String {
+    format!("{PARTITION}={}/rewritten-{version:020}-{piece:04}.parquet", date_text(day))
+}
+
 /// Name under which a collector's progress stands in the table's log.
 #[must_use]
 pub fn progress_name(collector: CollectorNumber) -> String {

@@ -11,6 +11,7 @@ pub mod id;
 pub mod layout;
 pub mod recent;
 pub mod record;
+pub mod retention;
 pub mod time;
 pub mod wire;
 

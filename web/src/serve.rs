@@ -12,11 +12,12 @@ use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
 use telemetrics_collector::quarantine::QuarantineSettings;
 use telemetrics_collector::rate_limit::{RateLimit, RateLimits};
 use telemetrics_collector::redelivery::WindowSettings;
-use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, Store};
+use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, MaintenanceSettings, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::RecordId;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
+use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 use tokio::net::TcpListener;
@@ -166,6 +167,8 @@ async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<Re
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
+            let policy = RetentionPolicy::days(Limits::default().retention_days);
+            let store = store.maintained(MaintenanceSettings::new(policy));
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }

@@ -73,14 +73,16 @@ impl EmbeddedReader {
 
     async fn newest_version(&self) -> Result<Arc<Version>, Error> {
         let mut current = self.current.lock().await;
-        if self.has_commit(current.version.number + 1) {
+        let number = current.version.number;
+        // Old parts of the log are deleted in their order: when our own is gone, newer ones may have been and gone too.
+        if self.has_commit(number + 1) || !self.has_commit(number) {
             current.table.update_state().await?;
             current.version = Arc::new(load(&current.table, &self.directory, &self.progress).await?);
         }
         Ok(Arc::clone(&current.version))
     }
 
-    /// One look at one file name: what asking for a listing of the log would cost with every query.
+    /// A look at a file name, where a listing of the log would cost more with every query.
     fn has_commit(&self, number: u64) -> bool {
         self.directory.join("_delta_log").join(format!("{number:020}.json")).exists()
     }

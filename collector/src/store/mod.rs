@@ -2,15 +2,17 @@
 
 mod clickhouse;
 mod embedded;
-mod parquet_file;
-mod synced_files;
+
+use std::sync::Arc;
 
 use telemetrics_schema::RecordId;
+use telemetrics_schema::time::Clock;
+use tokio_util::sync::CancellationToken;
 
 use crate::drain::Batch;
 
 pub use clickhouse::{ClickHouseStore, ClickHouseTarget};
-pub use embedded::EmbeddedStore;
+pub use embedded::{EmbeddedStore, MaintenanceSettings};
 
 /// Why a store did not take a batch, by what the drain has to do.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,18 @@ impl Store {
         }
     }
 
+    /// The work behind the scenes that a store needs from this process; it ends when `stop` is cancelled.
+    pub(crate) fn maintain(
+        &self,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        match self {
+            Self::Embedded(store) => store.maintain(clock, stop),
+            Self::ClickHouse(_) => None,
+        }
+    }
+
     /// Inserts a sealed batch; when it returns, the batch is durable in the store.
     ///
     /// # Errors
@@ -82,7 +96,7 @@ impl Store {
     /// As [`Store::holding`].
     pub async fn holding_replayed(&self, batch: &Batch, number: RecordId) -> Result<Holding, StoreError> {
         match self {
-            Self::Embedded(store) => Ok(store.holding_replayed(number)),
+            Self::Embedded(store) => store.holding_replayed(number).await,
             Self::ClickHouse(store) => store.holding_replayed(batch).await,
         }
     }

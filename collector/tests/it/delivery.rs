@@ -16,7 +16,7 @@ use telemetrics_collector::store::{EmbeddedStore, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::{Clock, US_PER_DAY, US_PER_S};
-use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
+use telemetrics_schema::{CollectorNumber, Record, Report, TimestampUs};
 
 /// Some time in November 2026.
 const NOW_US: i64 = 1_795_342_080 * US_PER_S;
@@ -246,20 +246,4 @@ async fn a_batch_never_spans_two_days() {
     let days = std::fs::read_dir(place.table()).expect("a table").flatten();
     let days: Vec<_> = days.map(|day| day.file_name()).filter(|name| name != "_delta_log").collect();
     assert_eq!(days.len(), 2, "{days:?}");
-}
-
-#[tokio::test]
-async fn a_table_with_a_checkpoint_opens_where_it_was() {
-    let place = Place::new();
-    let mut store = Store::Embedded(place.store().await);
-    let record = |id| Record { id: RecordId(id), ts_reception: TimestampUs(NOW_US), report: report("x") };
-    // The log gets a checkpoint every hundred commits.
-    for id in 1..=105 {
-        let batch = Batch::of(vec![Arc::new(record(id))]).expect("a record");
-        store.insert(&batch).await.expect("inserted");
-    }
-    let log = std::fs::read_dir(place.table().join("_delta_log")).expect("a log").flatten();
-    assert!(log.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().contains(".checkpoint")));
-    assert_eq!(place.store().await.delivered(), Some(RecordId(105)));
-    assert_eq!(place.delivered().len(), 105);
 }

@@ -9,6 +9,7 @@ mod html;
 mod journal_command;
 mod kill;
 mod load;
+mod maintenance;
 mod metrics;
 mod outages;
 mod pages;

@@ -1,0 +1,7 @@
+//! Tests of the embedded store as a whole, with real files.
+
+mod compaction;
+mod crash;
+mod model;
+mod retention;
+mod rig;

@@ -7,10 +7,14 @@ pub mod batch;
 pub mod codec;
 pub mod columns;
 pub mod ddl;
+pub mod expiry;
 pub mod id;
 pub mod layout;
+pub mod migrations;
 pub mod recent;
 pub mod record;
+pub mod reference;
+pub mod retention;
 pub mod time;
 pub mod wire;
 

@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod cli;
+pub mod cli_store;
+pub mod clickhouse;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -12,6 +14,7 @@ pub mod journal_tool;
 pub mod logging;
 pub mod metrics;
 pub mod pages;
+pub mod retention;
 pub mod routes;
 pub mod serve;
 pub mod server;

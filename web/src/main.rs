@@ -11,7 +11,7 @@ use telemetrics_web::cli::{Cli, Command, DemoArgs};
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{demo, journal_tool, logging, stop};
+use telemetrics_web::{clickhouse, demo, journal_tool, logging, retention, stop};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +33,11 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Serve(args) => on_runtime(async { serve(&args.load()?).await }),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Journal(command) => journal_tool::run(command),
+        Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
+        Command::Retention(args) => on_runtime(async {
+            print!("{}", retention::dry_run(&args.store.load()?, SystemClock.now()).await?);
+            Ok(())
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use telemetrics_schema::RecordId;
 
 use crate::drain::Batch;
 
-pub use clickhouse::{ClickHouseStore, ClickHouseTarget};
+pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, SetupError};
 pub use embedded::EmbeddedStore;
 
 /// Why a store did not take a batch, by what the drain has to do.

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use telemetrics_collector::quarantine::QUOTA_MIN_BYTES;
 use telemetrics_collector::redelivery::RECORDS_MAX;
 use telemetrics_schema::CollectorNumber;
+use telemetrics_schema::expiry::DAYS_MAX;
+use telemetrics_schema::retention::{RetentionPolicy, RetentionRule};
 use url::Url;
 
 use super::load::Value;
-use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, Store, plain_url};
-use super::{Config, MIB, OnInvalid};
+use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store, plain_url};
+use super::{Config, MIB, OnInvalid, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -92,6 +94,11 @@ pub enum Kind {
     Path {
         /// Puts it into its field.
         set: fn(&mut Config, PathBuf),
+    },
+    /// Rules of the retention policy.
+    Rules {
+        /// Puts them into their field.
+        set: fn(&mut Config, Vec<RetentionRule>),
     },
     /// Address of a ClickHouse server.
     Url {
@@ -234,6 +241,31 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "store.clickhouse.request_timeout_ms",
+        unit: "milliseconds",
+        kind: Kind::Number {
+            min: 100,
+            max: 3_600_000,
+            set: |config, number| with_server(config, |server| server.request_timeout_ms = number),
+        },
+        doc: "How long one request to the server may take. An insert that takes longer is looked for and, where it is \
+              missing, sent again; a question fails.",
+        show: |config| {
+            let server = config.store.clickhouse();
+            server.map_or(REQUEST_TIMEOUT_MS_DEFAULT, |server| server.request_timeout_ms).to_string()
+        },
+    },
+    Setting {
+        key: "store.clickhouse.compression",
+        unit: "",
+        kind: Kind::OneOf {
+            words: &["lz4", "none"],
+            set: |config, word| with_server(config, |server| server.is_compressed = word == "lz4"),
+        },
+        doc: "How records are compressed on their way to the server: lz4, or none where the network is faster.",
+        show: |config| quoted(if config.store.clickhouse().is_none_or(|s| s.is_compressed) { "lz4" } else { "none" }),
+    },
+    Setting {
         key: "journal.segment_bytes",
         unit: "bytes",
         kind: Kind::Number { min: 4 * MIB, max: GIB, set: |config, number| config.journal.segment_bytes = number },
@@ -339,6 +371,32 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Age of its oldest record after which a batch is sent to the store.",
         show: |config| config.drain.batch_age_ms.to_string(),
     },
+    Setting {
+        key: "retention",
+        unit: "",
+        kind: Kind::OneOf { words: &["off"], set: |config, _| config.retention = RetentionPolicy::off() },
+        doc: "off deletes nothing; a section [retention] says how long records live.",
+        show: |_| String::new(),
+    },
+    Setting {
+        key: "retention.default_days",
+        unit: "days",
+        kind: Kind::Number {
+            min: 0,
+            max: DAYS_MAX as u64,
+            set: |config, number| config.retention.default_days = u32::try_from(number).unwrap_or(u32::MAX),
+        },
+        doc: "Days from its reception that a record lives which no rule is about. 0 is for ever.",
+        show: |config| config.retention.default_days.to_string(),
+    },
+    Setting {
+        key: "retention.rules",
+        unit: "",
+        kind: Kind::Rules { set: |config, rules| config.retention.rules = rules },
+        doc: "Days of some records: the smallest number of days of all rules that match decides, and 0, which is for \
+              ever, only where no other does. They replace the rules that are shipped.",
+        show: |config| retention::shown(&config.retention.rules),
+    },
 ];
 
 impl Setting {
@@ -377,6 +435,7 @@ impl Setting {
             ),
             Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
             Kind::Path { .. } => "a path".to_owned(),
+            Kind::Rules { .. } => retention::allowed(),
             Kind::Url { .. } => "an address as \"http://127.0.0.1:8123\"".to_owned(),
         }
     }
@@ -403,6 +462,9 @@ impl Setting {
                 set(config, text.into());
             }
             (Kind::Path { set }, Value::Path(path)) if !path.as_os_str().is_empty() => set(config, path.clone()),
+            (Kind::Rules { set }, Value::List(items)) => {
+                set(config, retention::rules(items).map_err(|reason| format!("`{}` {reason}", self.key))?);
+            }
             (Kind::Url { set }, Value::Text(text)) => {
                 set(config, plain_url(text).map_err(|reason| format!("`{}` {reason}", self.key))?);
             }

@@ -93,6 +93,16 @@ impl Analytics {
             Store::ClickHouse { reader, .. } => reader.day_sizes().await,
         }
     }
+
+    /// Reads next to nothing, to see whether the store can be read.
+    ///
+    /// # Errors
+    /// As for any question.
+    pub async fn check(&self, now: TimestampUs) -> Result<(), Error> {
+        let one = self.at(now).await?.records()?.select_columns(&["id"])?.limit(0, Some(1))?;
+        one.collect().await?;
+        Ok(())
+    }
 }
 
 /// See [`Analytics::at`].

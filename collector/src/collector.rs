@@ -110,9 +110,7 @@ impl Collector {
         // What the quarantine named is a record as soon as it is replayed.
         let ids = Ids { above: ids.above.max(quarantine.greatest_id()), ..ids };
         let (journal, recovered) = Journal::open(&journal, Arc::clone(&clock), ids, recent.clone())?;
-        let (window, remembered) =
-            Window::open(&redelivery, Arc::clone(&clock), recent.range(RecordId(0), RecordId::MAX))?;
-        report(&remembered);
+        let window = open_window(&redelivery, &clock, &journal, quarantine.sealed()?)?;
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
         let links = Links {
@@ -127,7 +125,7 @@ impl Collector {
         };
         let (drain, pending, replays) = Drain::new(drain, links);
         let task = tokio::spawn(drain.run(recovered.sealed.clone()));
-        let replayer = Replayer { quarantine: quarantine.clone(), drain: replays };
+        let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
         let running = RunningDrain { task, stop, journal: journal.clone(), quarantine };
         Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
@@ -204,6 +202,19 @@ impl Collector {
         tokio::time::timeout(REPLAY_TIMEOUT, task).await.map_err(|_| slow())?.map_err(ended)?
     }
 
+    /// Removes one entry of the quarantine for good: a person said so.
+    ///
+    /// # Errors
+    /// See [`QuarantineFault`]; `Unavailable` for a refused record while its batch is not wholly delivered, because it
+    /// would be delivered again after a crash.
+    pub async fn discard(&self, id: RecordId) -> Result<(), QuarantineFault> {
+        if self.pending.has(id) && !self.quarantine().holding(vec![id]).await?.is_empty() {
+            let reason = format!("the batch of record {id} is not wholly delivered, it can be discarded afterwards");
+            return Err(QuarantineFault::Unavailable(reason));
+        }
+        self.quarantine().discard(id).await
+    }
+
     /// The records that the store does not have yet.
     #[must_use]
     pub fn pending(&self) -> &Pending {
@@ -229,6 +240,24 @@ impl Intake {
         self.counters.accepted(records as u64);
         self.pending.records_arrived();
     }
+}
+
+/// A window that knows what journal and quarantine have and the store may not have.
+fn open_window(
+    settings: &WindowSettings,
+    clock: &Arc<dyn Clock>,
+    journal: &Journal,
+    replayed: Vec<Record>,
+) -> Result<Window, StartError> {
+    let mut unreadable = None;
+    let pending = journal.pending().map_while(|record| record.map_err(|error| unreadable = Some(error)).ok());
+    let pending = pending.chain(replayed.into_iter().map(Arc::new));
+    let (window, remembered) = Window::open(settings, Arc::clone(clock), pending)?;
+    if let Some(error) = unreadable {
+        return Err(error.into());
+    }
+    report(&remembered);
+    Ok(window)
 }
 
 fn report(remembered: &Remembered) {

@@ -17,7 +17,7 @@ pub enum Reason {
     TooLarge,
     /// The content encoding is not known.
     Encoding,
-    /// The body did not arrive whole, or cannot be read.
+    /// The body did not arrive whole, or not in time, or cannot be read.
     Body,
     /// The telemetry id sends too much.
     RateLimit,

@@ -12,6 +12,8 @@ pub mod quarantine;
 pub mod rate_limit;
 pub mod redelivery;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use collector::{Accepted, Collector, CollectorSettings, CollectorStats, RunningDrain, StartError};
 pub use drain::{DrainSettings, Pending};

@@ -80,7 +80,8 @@ impl Bucket {
         self.refill(now);
         let asked = i64::from(records) * PER_RECORD;
         let missing = asked.min(capacity(self.limit)) - self.level;
-        if missing > 0 {
+        // What holds no record is not over any limit, whatever was sent before.
+        if asked > 0 && missing > 0 {
             return Err(self.retry_after(missing));
         }
         self.level -= asked;
@@ -147,6 +148,13 @@ mod tests {
         assert_eq!(wait(&limits, 3, 0), Some(1));
         assert_eq!(wait(&limits, 2, 0), None);
         assert_eq!(wait(&limits, 10, 0), Some(10));
+    }
+
+    #[test]
+    fn no_records_are_not_too_many() {
+        let limits = limits(1, 1);
+        assert_eq!((wait(&limits, 5, 0), wait(&limits, 1, 0)), (None, Some(5)));
+        assert_eq!(wait(&limits, 0, 0), None);
     }
 
     #[test]

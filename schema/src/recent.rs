@@ -3,6 +3,9 @@
 //! The collector pushes and releases, queries take snapshots. Records are kept in the order of their identifiers. Old
 //! ones stand in sealed chunks whose Arrow batch is made once; only the open chunk at the end is converted again when a
 //! query finds it longer than the last one did.
+//!
+//! Memory is bounded: behind a full one records are only counted, until whoever has them on disk brings them in again in
+//! their order. Meanwhile a snapshot lacks the newest records, and who needs them waits for the store to have them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +18,8 @@ use crate::id::RecordId;
 use crate::record::Record;
 use crate::time::TimestampUs;
 
+/// Bytes that a record takes beside its texts: itself, and what the allocator adds to each of its allocations.
+const RECORD_OVERHEAD_BYTES: usize = size_of::<Record>() + 13 * 16;
 /// Rows of a chunk: large enough for vectorised execution, small enough that converting an open one is unnoticed.
 const CHUNK_ROWS: usize = 4_096;
 
@@ -43,32 +48,88 @@ struct State {
     chunks: VecDeque<Chunk>,
     rows: usize,
     text_bytes: usize,
+    /// Records behind those in memory, and the last of them.
+    left_out: usize,
+    last_left_out: Option<RecordId>,
 }
 
 impl State {
+    fn push(&mut self, record: Arc<Record>) {
+        self.rows += 1;
+        self.text_bytes += record.text_bytes();
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.records.len() < CHUNK_ROWS => chunk.records.push(record),
+            _ => self.chunks.push_back(Chunk { records: vec![record], batch: None }),
+        }
+    }
+
+    fn last_in_memory(&self) -> Option<RecordId> {
+        self.chunks.back()?.records.last().map(|record| record.id)
+    }
+
     fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.chunks.iter().flat_map(|chunk| &chunk.records)
     }
 }
 
 /// See the module; clones share the same records.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Recent {
     state: Arc<Mutex<State>>,
+    limit_bytes: usize,
+}
+
+impl Default for Recent {
+    /// Without a limit.
+    fn default() -> Self {
+        Self::with_limit(usize::MAX)
+    }
 }
 
 impl Recent {
-    /// Adds records behind all others; their identifiers are greater than those of all records before.
+    /// Memory that is full when the records in it take `limit_bytes` bytes.
+    #[must_use]
+    pub fn with_limit(limit_bytes: usize) -> Self {
+        Self { state: Arc::default(), limit_bytes }
+    }
+
+    /// Adds records behind all others; their identifiers are greater than those of all records before, and nothing is
+    /// left out.
     pub fn push(&self, records: impl IntoIterator<Item = Arc<Record>>) {
         let mut state = self.lock();
+        records.into_iter().for_each(|record| state.push(record));
+    }
+
+    /// Whether records should be left out from now on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes
+    }
+
+    /// Counts `rows` records up to `last`, behind all others, that whoever calls this keeps elsewhere.
+    pub fn leave_out(&self, rows: usize, last: RecordId) {
+        let mut state = self.lock();
+        state.left_out += rows;
+        state.last_left_out = Some(last);
+    }
+
+    /// Adds the first ones of the records that were left out.
+    pub fn take_in(&self, records: impl IntoIterator<Item = Arc<Record>>) {
+        let mut state = self.lock();
         for record in records {
-            state.rows += 1;
-            state.text_bytes += record.text_bytes();
-            match state.chunks.back_mut() {
-                Some(chunk) if chunk.records.len() < CHUNK_ROWS => chunk.records.push(record),
-                _ => state.chunks.push_back(Chunk { records: vec![record], batch: None }),
-            }
+            state.push(record);
+            state.left_out = state.left_out.saturating_sub(1);
         }
+        if state.left_out == 0 {
+            state.last_left_out = None;
+        }
+    }
+
+    /// Records that a snapshot lacks, because memory is full.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.lock().left_out
     }
 
     /// Forgets all records up to `last`: the store has them, and says so to queries.
@@ -93,7 +154,7 @@ impl Recent {
         }
     }
 
-    /// Everything pushed and not yet released, as Arrow batches in the order of identifiers.
+    /// Everything in memory and not yet released, as Arrow batches in the order of identifiers.
     ///
     /// # Errors
     /// As [`crate::batch::BatchBuilder::finish`].
@@ -128,25 +189,33 @@ impl Recent {
         state.records().skip_while(|r| r.id < first).take_while(|r| r.id <= last).map(Arc::clone).collect()
     }
 
-    /// When the oldest record that is held was accepted.
+    /// When the oldest record in memory was accepted.
     #[must_use]
     pub fn oldest_reception(&self) -> Option<TimestampUs> {
         self.lock().records().next().map(|record| record.ts_reception)
     }
 
-    /// Identifier of the newest record that is held.
+    /// Identifier of the newest record in memory.
+    #[must_use]
+    pub fn last_in_memory(&self) -> Option<RecordId> {
+        self.lock().last_in_memory()
+    }
+
+    /// Identifier of the newest record, whether it is in memory or left out.
     #[must_use]
     pub fn last_id(&self) -> Option<RecordId> {
-        self.lock().chunks.back()?.records.last().map(|record| record.id)
+        let state = self.lock();
+        state.last_left_out.or_else(|| state.last_in_memory())
     }
 
-    /// Records that are held now.
+    /// Records that are not released, those left out included.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.lock().rows
+        let state = self.lock();
+        state.rows + state.left_out
     }
 
-    /// Bytes of text of the records that are held now.
+    /// Bytes of text of the records in memory.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.lock().text_bytes
@@ -185,6 +254,28 @@ mod tests {
         recent.release(RecordId(rows));
         assert!(ids(&recent).is_empty());
         assert_eq!((recent.rows(), recent.text_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_full_memory_counts_what_is_left_out_until_it_comes_in() {
+        let one_bytes = record(1).text_bytes() + RECORD_OVERHEAD_BYTES;
+        let recent = Recent::with_limit(2 * one_bytes);
+        recent.push([record(1)]);
+        assert!(!recent.is_full());
+        recent.push([record(2)]);
+        assert!(recent.is_full());
+        recent.leave_out(2, RecordId(4));
+        assert_eq!((recent.rows(), recent.left_out()), (4, 2));
+        assert_eq!((recent.last_id(), recent.last_in_memory()), (Some(RecordId(4)), Some(RecordId(2))));
+        assert_eq!(ids(&recent), [1, 2]);
+        recent.release(RecordId(2));
+        assert_eq!((recent.rows(), recent.last_id()), (2, Some(RecordId(4))));
+        recent.take_in([record(3)]);
+        assert_eq!((recent.left_out(), recent.last_id()), (1, Some(RecordId(4))));
+        recent.take_in([record(4)]);
+        assert_eq!((recent.left_out(), recent.last_id()), (0, Some(RecordId(4))));
+        recent.release(RecordId(4));
+        assert_eq!((recent.rows(), recent.last_id()), (0, None));
     }
 
     #[test]

@@ -71,6 +71,12 @@ impl Process {
         self.stderr.wait_for(find).unwrap_or_else(|| self.fail("did not say what was waited for"))
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn fail(&self, what: &str) -> ! {
         // One output of a program that fails may end before the other one, which has the reason, was read.
         drop(self.stderr.wait_for_end(LAST_WORDS_LIMIT));

@@ -42,11 +42,21 @@ impl Server {
     /// As [`Server::start`].
     #[must_use]
     pub fn start_with_config(program: &str, toml: &str, args: &[&str]) -> Self {
+        Self::start_as(program, "serve", toml, args)
+    }
+
+    /// As [`Server::start_with_config`], where the program does `command` instead of `serve`.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_as(program: &str, command: &str, toml: &str, args: &[&str]) -> Self {
         let dir = TempDir::with_prefix("telemetrics-server-").expect("a directory for temporary files");
         let config = dir.path().join("telemetrics.toml");
         fs::write(&config, toml).expect("a configuration file");
-        let own = ["--listen", "127.0.0.1:0", "--config", text(&config), "--data-dir", text(&data_dir(dir.path()))]
-            .map(str::to_owned);
+        let own =
+            [command, "--listen", "127.0.0.1:0", "--config", text(&config), "--data-dir", text(&data_dir(dir.path()))]
+                .map(str::to_owned);
         let args = own.into_iter().chain(args.iter().map(|arg| (*arg).to_owned())).collect();
         let mut server = Self { program: program.to_owned(), args, dir, running: None };
         server.restart();
@@ -76,7 +86,7 @@ impl Server {
         let dir = self.dir.path();
         // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
         let process = Process::start(command.args(&self.args).current_dir(dir).env("TMPDIR", dir), dir);
-        let address = process.wait_for_output(api_address);
+        let address = process.wait_for_output(shown_address);
         self.running = Some(Running { process, address });
     }
 
@@ -190,10 +200,11 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of temporary files that is text")
 }
 
-/// The address in the line of the greeting that shows where the API is.
-fn api_address(line: &str) -> Option<SocketAddr> {
+/// The address in a line of the greeting: that of the API, or of where probes post when there is no API.
+fn shown_address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
-    rest.trim_end().strip_suffix("/api/records")?.parse().ok()
+    let rest = rest.trim_end();
+    rest.strip_suffix("/api/records").or_else(|| rest.strip_suffix("/v2/collector"))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -201,10 +212,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_read_from_the_line_of_the_api() {
+    fn the_port_is_read_from_the_lines_of_api_and_probes() {
         let address = "127.0.0.1:4321".parse().expect("an address");
-        assert_eq!(api_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
-        assert_eq!(api_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
-        assert_eq!(api_address("telemetrics 0.1.0"), None);
+        assert_eq!(shown_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
+        assert_eq!(shown_address("  probes   server=http://127.0.0.1:4321/v2/collector"), Some(address));
+        assert_eq!(shown_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
+        assert_eq!(shown_address("telemetrics 0.1.0"), None);
     }
 }

@@ -32,6 +32,10 @@ pub struct Cli {
 pub enum Command {
     /// Accept records, keep them, and serve API and pages.
     Serve(ServeArgs),
+    /// Accept records and bring them into ClickHouse; no pages, no questions.
+    Collector(ServeArgs),
+    /// Serve API and pages of the records in ClickHouse; accept none.
+    Web(ServeArgs),
     /// Serve five weeks of invented records from a temporary directory.
     Demo(DemoArgs),
     /// Look into a journal, or repair one that is damaged.
@@ -73,7 +77,7 @@ pub struct RepairArgs {
     pub yes: bool,
 }
 
-/// What `serve` takes; everything here goes before the configuration file.
+/// What `serve`, `collector` and `web` take; everything here goes before the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct ServeArgs {
     /// Configuration file (TOML).
@@ -170,7 +174,7 @@ mod tests {
     fn load(line: &str) -> Result<Config, ConfigError> {
         match parse(line).expect("a command line") {
             Command::Serve(args) => args.load(),
-            _ => panic!("not serve: {line}"),
+            other => panic!("not serve: {other:?}"),
         }
     }
 
@@ -190,6 +194,13 @@ mod tests {
             parse("telemetrics --listen [::]:1").expect("valid"),
             parse("telemetrics serve --listen [::]:1").expect("valid")
         );
+    }
+
+    #[test]
+    fn each_role_takes_the_options_of_serve() {
+        let args = ServeArgs { listen: Some("x".to_owned()), ..ServeArgs::default() };
+        assert_eq!(parse("telemetrics collector --listen x").expect("valid"), Command::Collector(args.clone()));
+        assert_eq!(parse("telemetrics web --listen x").expect("valid"), Command::Web(args));
     }
 
     #[test]

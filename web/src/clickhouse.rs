@@ -38,6 +38,20 @@ pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Resul
     Ok(store)
 }
 
+/// Looks at the database of who only reads: it is made ready by whoever writes, perhaps later.
+///
+/// # Errors
+/// What only a person can put right: a database of a newer program, or of another one.
+pub async fn check(config: &Config, server: &ClickHouse) -> Result<(), StartError> {
+    refuse_tls(server)?;
+    match tokio::time::timeout(SET_UP_TIMEOUT, writer(config, server).check()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.may_pass() => Ok(warn!(%error, "questions cannot be answered yet")),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Ok(warn!(limit_s = SET_UP_TIMEOUT.as_secs(), "the store does not answer")),
+    }
+}
+
 /// `telemetrics migrate`: applies what is missing and says what it did.
 ///
 /// # Errors

@@ -33,15 +33,25 @@ impl Exposition {
         values: impl IntoIterator<Item = (&'a str, u64)>,
     ) {
         self.family(name, help, "counter");
-        for (value, count) in values {
-            self.sample(name, &labelled(label, value), count);
-        }
+        self.samples(name, label, values);
     }
 
     /// A number that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, help, "gauge");
         self.sample(name, "", value);
+    }
+
+    /// A gauge for each value of one label.
+    pub fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.family(name, help, "gauge");
+        self.samples(name, label, values);
     }
 
     /// A gauge that is always 1 and says something by its label.
@@ -75,6 +85,12 @@ impl Exposition {
     fn family(&mut self, name: &str, help: &str, kind: &str) {
         // Writing into a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn samples<'a>(&mut self, name: &str, label: &str, values: impl IntoIterator<Item = (&'a str, u64)>) {
+        for (value, number) in values {
+            self.sample(name, &labelled(label, value), number);
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
@@ -151,7 +167,8 @@ pub(crate) mod tests {
         assert!(!family.samples.is_empty(), "{name} has no samples");
         assert!(name.starts_with("telemetrics_"), "{name}");
         assert_eq!(name.ends_with("_total"), family.kind == "counter", "{name}");
-        let units = ["_bytes", "_seconds", "_records", "_total", "_segments", "_connections", "_writable", "_info"];
+        let units =
+            ["_bytes", "_seconds", "_records", "_entries", "_total", "_segments", "_connections", "_writable", "_info"];
         assert!(units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
         if family.kind == "histogram" {
             check_histogram(name, family);
@@ -196,10 +213,12 @@ pub(crate) mod tests {
         exposition.counter("telemetrics_a_total", "An a.", 7);
         exposition.counters("telemetrics_b_total", "A b.", "reason", [("x", 1), ("y", 2)]);
         exposition.gauge("telemetrics_c_seconds", "A c.", 1.5);
+        exposition.gauges("telemetrics_d_entries", "A d.", "kind", [("x", 3)]);
         let families = parse(&exposition.into_text());
         assert_eq!(families["telemetrics_a_total"].samples, [("telemetrics_a_total".to_owned(), 7.0)]);
         assert_eq!(families["telemetrics_b_total"].samples[1], ("telemetrics_b_total{reason=\"y\"}".to_owned(), 2.0));
         assert_eq!(families["telemetrics_c_seconds"].samples[0].1.to_string(), "1.5");
+        assert_eq!(families["telemetrics_d_entries"].samples, [("telemetrics_d_entries{kind=\"x\"}".to_owned(), 3.0)]);
     }
 
     #[test]

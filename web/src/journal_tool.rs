@@ -22,12 +22,12 @@ pub fn run(command: &JournalCommand) -> Result<ExitCode, Box<dyn std::error::Err
     match command {
         JournalCommand::Inspect(args) => {
             let directory = journal_in(&args.directory);
-            print!("{}", described(&directory, &tool::inspect(&directory)?));
+            say(&described(&directory, &tool::inspect(&directory)?))?;
             Ok(ExitCode::SUCCESS)
         }
         JournalCommand::Verify(args) => {
             let found = tool::inspect(&journal_in(&args.directory))?;
-            print!("{}", summary(&found));
+            say(&summary(&found))?;
             Ok(code(&found))
         }
         JournalCommand::Repair(args) => repair(&journal_in(&args.directory), args.yes),
@@ -42,7 +42,7 @@ fn journal_in(directory: &Path) -> PathBuf {
 
 fn repair(directory: &Path, may: bool) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     let found = tool::inspect(directory)?;
-    print!("{}", described(directory, &found));
+    say(&described(directory, &found))?;
     if found.is_sound() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,12 +50,12 @@ fn repair(directory: &Path, may: bool) -> Result<ExitCode, Box<dyn std::error::E
         return Err(JournalError::Locked(directory.display().to_string()).into());
     }
     if !may && !asked()? {
-        println!("nothing was changed");
+        say("nothing was changed\n")?;
         return Ok(ExitCode::FAILURE);
     }
     match tool::repair(directory)? {
-        Some(done) => print!("{}", told(&done)),
-        None => println!("there is nothing to repair any more"),
+        Some(done) => say(&told(&done))?,
+        None => say("there is nothing to repair any more\n")?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,11 +65,19 @@ fn asked() -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(io::Error::other("a repair changes the journal: say --yes"));
     }
-    print!("Type {CONSENT} to repair it; changed segments are copied first: ");
-    io::stdout().flush()?;
+    say(&format!("Type {CONSENT} to repair it; changed segments are copied first: "))?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == CONSENT)
+}
+
+/// Writes to standard output. Who stopped reading, as `head` does, has read enough.
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
 }
 
 fn code(found: &Inspection) -> ExitCode {

@@ -15,6 +15,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pages;
 pub mod retention;
+pub mod role;
 pub mod routes;
 pub mod serve;
 pub mod server;

@@ -10,6 +10,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_web::cli::{Cli, Command, DemoArgs};
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
+use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{clickhouse, demo, journal_tool, logging, retention, stop};
 
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<ExitCode, StartError> {
     match command {
-        Command::Serve(args) => on_runtime(async { serve(&args.load()?).await }),
+        Command::Serve(args) => on_runtime(async { serve(&args.load()?, Role::Serve).await }),
+        Command::Collector(args) => on_runtime(async { serve(&args.load()?, Role::Collector).await }),
+        Command::Web(args) => on_runtime(async { serve(&args.load()?, Role::Web).await }),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Journal(command) => journal_tool::run(command),
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
@@ -49,10 +52,10 @@ fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<Exit
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: &Config) -> Result<(), StartError> {
+async fn serve(config: &Config, role: Role) -> Result<(), StartError> {
     let stop = stop::on_signal()?;
-    let server = Server::start(config, Arc::new(SystemClock)).await?;
-    print!("{}", greeting(config, server.address()?));
+    let server = Server::start(config, role, Arc::new(SystemClock)).await?;
+    print!("{}", greeting(config, role, server.address()?));
     server.run(stop).await;
     Ok(())
 }
@@ -63,5 +66,5 @@ async fn run_demo(args: &DemoArgs) -> Result<(), StartError> {
     println!("inventing {} records ...", args.records);
     let data = DataDir::new(directory.path());
     demo::fill(&data, config.collector_number, args.records, args.seed, SystemClock.now()).await?;
-    serve(&config).await
+    serve(&config, Role::Serve).await
 }

@@ -6,31 +6,47 @@ use axum::response::{IntoResponse, Response};
 use telemetrics_collector::CollectorStats;
 use telemetrics_collector::counters::{Counts, Reason};
 use telemetrics_collector::journal::JournalStats;
+use telemetrics_collector::quarantine::{Kind, QuarantineStats};
 use telemetrics_collector::redelivery::WindowStats;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_S;
 
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::server::Connections;
-use crate::state::AppState;
+use crate::state::{AppState, CollectorState};
 
 /// Microseconds in the histograms of durations.
 const US_PER_SECOND: u32 = 1_000_000;
 
-/// All metrics.
-pub async fn show(State(state): State<AppState>) -> Response {
-    let text = text(&state.collector.stats(), &state.connections, state.clock.now());
+/// All metrics of a process that accepts records.
+pub async fn of_collector(State(state): State<CollectorState>) -> Response {
+    answer(text(&state.collector.stats(), &state.connections, state.clock.now()))
+}
+
+/// Those of a process that only answers questions.
+pub async fn of_web(State(state): State<AppState>) -> Response {
+    let mut out = Exposition::default();
+    process(&mut out, &state.connections);
+    answer(out.into_text())
+}
+
+fn answer(text: String) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+fn process(out: &mut Exposition, connections: &Connections) {
+    out.info("telemetrics_build_info", "The version that runs.", "version", env!("CARGO_PKG_VERSION"));
+    out.gauge("telemetrics_connections", "Connections that are open.", connections.open());
+    out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
 }
 
 /// The text of a scrape at `now`.
 fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> String {
     let mut out = Exposition::default();
-    out.info("telemetrics_build_info", "The version that runs.", "version", env!("CARGO_PKG_VERSION"));
-    out.gauge("telemetrics_connections", "Connections that are open.", connections.open());
-    out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
+    process(&mut out, connections);
     records(&mut out, &stats.counts, stats.pending_records);
     redelivery(&mut out, &stats.redelivery, now);
+    quarantine(&mut out, &stats.quarantine);
     journal(&mut out, &stats.journal, now);
     store(&mut out, &stats.counts);
     out.into_text()
@@ -70,6 +86,40 @@ fn redelivery(out: &mut Exposition, window: &WindowStats, now: TimestampUs) {
         "telemetrics_redelivery_log_failures_total",
         "Times that those files could not be written; until the next success a restart forgets accepted records.",
         window.log_failures,
+    );
+}
+
+fn quarantine(out: &mut Exposition, quarantine: &QuarantineStats) {
+    let kinds = || Kind::ALL.into_iter().map(Kind::name);
+    let sums = [quarantine.owed, quarantine.refused, quarantine.evidence];
+    out.gauges(
+        "telemetrics_quarantine_entries",
+        "Entries of the quarantine; owed and refused ones are promised to their senders.",
+        "kind",
+        kinds().zip(sums.map(|sum| sum.entries)),
+    );
+    out.gauges(
+        "telemetrics_quarantine_entries_bytes",
+        "Bytes of those entries.",
+        "kind",
+        kinds().zip(sums.map(|sum| sum.bytes)),
+    );
+    out.gauge("telemetrics_quarantine_disk_bytes", "Bytes that the quarantine's files take.", quarantine.disk_bytes);
+    out.counters(
+        "telemetrics_quarantine_kept_total",
+        "Requests and records that were kept aside, equal ones included.",
+        "kind",
+        kinds().zip([quarantine.kept_owed, quarantine.kept_refused, quarantine.kept_evidence]),
+    );
+    out.counter(
+        "telemetrics_quarantine_dropped_evidence_total",
+        "Refused requests that were not kept for people to look at, or not as long as they might have been.",
+        quarantine.dropped_evidence,
+    );
+    out.counter(
+        "telemetrics_quarantine_failures_total",
+        "Writes of the quarantine that failed; probes were told to come again.",
+        quarantine.failures,
     );
 }
 
@@ -134,6 +184,7 @@ mod tests {
     use std::time::Duration;
 
     use telemetrics_collector::counters::Counters;
+    use telemetrics_collector::quarantine::Sum;
 
     use super::*;
     use crate::exposition::tests::parse;
@@ -158,7 +209,18 @@ mod tests {
             oldest_reception: Some(TimestampUs(NOW.0 - 3_600 * US_PER_S)),
             ..WindowStats::default()
         };
-        CollectorStats { counts: counters.read(), journal, redelivery, pending_records: 6, ..CollectorStats::default() }
+        let quarantine = QuarantineStats {
+            owed: Sum { entries: 21, bytes: 22 },
+            refused: Sum { entries: 23, bytes: 24 },
+            evidence: Sum { entries: 25, bytes: 26 },
+            disk_bytes: 27,
+            kept_owed: 28,
+            kept_refused: 29,
+            kept_evidence: 30,
+            dropped_evidence: 31,
+            failures: 32,
+        };
+        CollectorStats { counts: counters.read(), journal, quarantine, redelivery, pending_records: 6 }
     }
 
     #[test]
@@ -176,6 +238,18 @@ mod tests {
             ("telemetrics_redelivery_window_reach_seconds", 3_600.0),
             ("telemetrics_redelivery_log_failures_total", 0.0),
             ("telemetrics_pending_records", 6.0),
+            ("telemetrics_quarantine_entries{kind=\"owed\"}", 21.0),
+            ("telemetrics_quarantine_entries{kind=\"refused\"}", 23.0),
+            ("telemetrics_quarantine_entries{kind=\"evidence\"}", 25.0),
+            ("telemetrics_quarantine_entries_bytes{kind=\"owed\"}", 22.0),
+            ("telemetrics_quarantine_entries_bytes{kind=\"refused\"}", 24.0),
+            ("telemetrics_quarantine_entries_bytes{kind=\"evidence\"}", 26.0),
+            ("telemetrics_quarantine_disk_bytes", 27.0),
+            ("telemetrics_quarantine_kept_total{kind=\"owed\"}", 28.0),
+            ("telemetrics_quarantine_kept_total{kind=\"refused\"}", 29.0),
+            ("telemetrics_quarantine_kept_total{kind=\"evidence\"}", 30.0),
+            ("telemetrics_quarantine_dropped_evidence_total", 31.0),
+            ("telemetrics_quarantine_failures_total", 32.0),
             ("telemetrics_journal_bytes", 67_108_864.0),
             ("telemetrics_journal_oldest_record_age_seconds", 90.0),
             ("telemetrics_journal_writable", 1.0),

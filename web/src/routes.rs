@@ -7,40 +7,76 @@ use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
 use crate::error::WebError;
-use crate::state::AppState;
+use crate::state::{AppState, CollectorState};
 use crate::{api, health, metrics, pages};
 
 /// Where the pages are: the address that people have bookmarked.
 pub const PAGES: &str = "/telemetryui/";
 
+/// What the parts of a process need to answer; a part that it does not have has no routes.
+pub struct Parts {
+    /// API and pages.
+    pub questions: Option<AppState>,
+    /// The collector and its ingest.
+    pub collector: Option<(CollectorState, Ingest)>,
+}
+
 /// Every route of the server.
-pub fn router(state: AppState, ingest: Ingest) -> Router {
-    let questions = Router::new()
-        .route("/api/records", get(api::records::list))
-        .route("/api/records/{id}", get(api::record::show))
+pub fn router(parts: Parts) -> Router {
+    let mut router = Router::new().route("/healthz", get(health::live));
+    let collects = parts.collector.is_some();
+    if let Some((state, ingest)) = parts.collector {
+        router = router.merge(operations(state)).merge(probes(ingest));
+    }
+    if let Some(state) = parts.questions {
+        if !collects {
+            router = router.merge(operations_of_web(state.clone()));
+        }
+        router = router.merge(questions(state));
+    }
+    router.fallback(nothing_here).method_not_allowed_fallback(other_method)
+}
+
+/// Where probes post: the addresses of all their generations.
+fn probes(ingest: Ingest) -> Router {
+    Router::new()
+        .route("/", post(post_record))
+        .route("/v2/collector", post(post_record))
+        .route("/v3/collector", post(post_record))
+        .with_state(ingest)
+}
+
+/// What operators of a collector ask.
+fn operations(state: CollectorState) -> Router {
+    Router::new()
         .route("/api/quarantine", get(api::quarantine::list))
         .route("/api/quarantine/replay", post(api::quarantine::replay_all))
         .route("/api/quarantine/{id}", get(api::quarantine::show).delete(api::quarantine::discard))
         .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::show))
+        .route("/readyz", get(health::accepts))
+        .route("/metrics", get(metrics::of_collector))
+        .with_state(state)
+}
+
+/// What operators of a process without a collector ask.
+fn operations_of_web(state: AppState) -> Router {
+    Router::new().route("/readyz", get(health::answers)).route("/metrics", get(metrics::of_web)).with_state(state)
+}
+
+/// API and pages, and what leads people who follow an address for probes to the pages.
+fn questions(state: AppState) -> Router {
+    Router::new()
+        .route("/api/records", get(api::records::list))
+        .route("/api/records/{id}", get(api::record::show))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route(pages::address::RECORD, get(pages::record::show))
-        .route("/telemetryui", get(to_pages))
-        .with_state(state);
-    let collector = Router::new()
-        .route("/", post(post_record).get(to_pages))
-        .route("/v2/collector", post(post_record).get(to_pages))
-        .route("/v3/collector", post(post_record).get(to_pages))
-        .with_state(ingest);
-    Router::new()
-        .merge(questions)
-        .merge(collector)
-        .route("/healthz", get(health::live))
         .route(pages::address::ASSET, get(pages::assets::serve))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(other_method)
+        .route("/telemetryui", get(to_pages))
+        .route("/", get(to_pages))
+        .route("/v2/collector", get(to_pages))
+        .route("/v3/collector", get(to_pages))
+        .with_state(state)
 }
 
 /// 302, and not 303 or 307, because that is what the original answered.

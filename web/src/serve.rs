@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +24,10 @@ use tracing::{info, warn};
 
 use crate::clickhouse;
 use crate::config::{self, Config};
-use crate::routes::{self, PAGES};
+use crate::role::Role;
+use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
-use crate::state::AppState;
+use crate::state::{Acknowledged, AppState, CollectorState};
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
 const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -40,42 +40,47 @@ pub struct Server {
     listener: TcpListener,
     router: axum::Router,
     connections: Connections,
+    /// What brings records into the store, where the process accepts some.
+    drain: Option<RunningDrain>,
+}
+
+/// A collector that has begun, with its ways in.
+struct Collecting {
+    state: CollectorState,
+    ingest: Ingest,
     drain: RunningDrain,
 }
 
 impl Server {
-    /// Opens the store, replays the journal and binds the address.
+    /// Binds the address and opens what the role needs: store and journal for records, the store for questions.
     ///
     /// # Errors
     /// The first thing that does not work, as a sentence for the operator.
-    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let data = DataDir::new(&config.data_dir);
-        std::fs::create_dir_all(data.path())
-            .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
+    pub async fn start(config: &Config, role: Role, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        role.check(config)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let recent = Recent::default();
-        let (store, delivered) = open_store(config, &data).await?;
-        let settings = collector_settings(config, &data, delivered);
-        let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(&clock))?;
-        report(&recovered);
-        let analytics = Arc::new(open_analytics(config, &data, recent).await?);
-        let rules = Rules { telemetry_ids: config.telemetry_ids.clone(), strict_fields: config.strict_fields };
-        let rules = Arc::new(rules);
-        let ingest = Ingest {
-            collector: collector.clone(),
-            rules: Arc::clone(&rules),
-            on_invalid: config.on_invalid,
-            body_limit_bytes: config.body_limit_bytes,
-            batches: Batches::new(config.batch_limit_bytes),
-            rate_limits: Arc::new(rate_limits(config)),
-            clock: Arc::clone(&clock),
-        };
-        let read_wait = config.store.clickhouse().map(|_| Duration::from_millis(config.read_wait_ms));
+        let recent = Recent::with_limit(config.drain.memory_bytes);
         let connections = Connections::default();
-        let state = AppState { analytics, collector, rules, connections: connections.clone(), clock, read_wait };
-        Ok(Self { listener, router: routes::router(state, ingest), connections, drain })
+        let collecting = match role.collects() {
+            true => Some(start_collector(config, &recent, &connections, &clock).await?),
+            false => None,
+        };
+        if let (false, Some(server)) = (role.collects(), config.store.clickhouse()) {
+            clickhouse::check(config, server).await?;
+        }
+        let questions = match role.answers() {
+            true => Some(AppState {
+                analytics: Arc::new(open_analytics(config, recent).await?),
+                acknowledged: collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state)),
+                connections: connections.clone(),
+                clock,
+            }),
+            false => None,
+        };
+        let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
+        Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
     }
 
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -89,27 +94,72 @@ impl Server {
     /// Serves until `stop` is cancelled, then finishes what has begun and delivers what is left.
     pub async fn run(self, stop: CancellationToken) {
         server::run(self.listener, self.router, self.connections, stop).await;
-        self.drain.stop(LAST_FLUSH_TIMEOUT).await;
+        if let Some(drain) = self.drain {
+            drain.stop(LAST_FLUSH_TIMEOUT).await;
+        }
         info!("stopped");
+    }
+}
+
+async fn start_collector(
+    config: &Config,
+    recent: &Recent,
+    connections: &Connections,
+    clock: &Arc<dyn Clock>,
+) -> Result<Collecting, StartError> {
+    let data = DataDir::new(&config.data_dir);
+    std::fs::create_dir_all(data.path())
+        .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
+    let (store, delivered) = open_store(config, &data).await?;
+    let settings = collector_settings(config, &data, delivered);
+    let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(clock))?;
+    report(&recovered);
+    let rules = Rules { telemetry_ids: config.telemetry_ids.clone(), strict_fields: config.strict_fields };
+    let rules = Arc::new(rules);
+    let ingest = Ingest {
+        collector: collector.clone(),
+        rules: Arc::clone(&rules),
+        on_invalid: config.on_invalid,
+        body_limit_bytes: config.body_limit_bytes,
+        batches: Batches::new(config.batch_limit_bytes),
+        rate_limits: Arc::new(rate_limits(config)),
+        clock: Arc::clone(clock),
+    };
+    let state = CollectorState { collector, rules, connections: connections.clone(), clock: Arc::clone(clock) };
+    Ok(Collecting { state, ingest, drain })
+}
+
+fn acknowledged(config: &Config, state: &CollectorState) -> Acknowledged {
+    Acknowledged {
+        pending: state.collector.pending().clone(),
+        read_wait: Duration::from_millis(config.read_wait_ms),
+        in_memory: config.store.clickhouse().is_none(),
     }
 }
 
 /// What a person at the terminal wants to know first.
 #[must_use]
-pub fn greeting(config: &Config, address: SocketAddr) -> String {
+pub fn greeting(config: &Config, role: Role, address: SocketAddr) -> String {
     let base = format!("http://{address}");
+    let mut lines = vec![format!("telemetrics {}", env!("CARGO_PKG_VERSION"))];
+    if role.answers() {
+        lines.push(format!("  pages    {base}{PAGES}"));
+        lines.push(format!("  API      {base}/api/records"));
+    }
+    if role.collects() {
+        lines.push(format!("  probes   server={base}/v2/collector"));
+    }
+    lines.push(format!("  data     {}", kept(config, role)));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What is stored where.
+fn kept(config: &Config, role: Role) -> String {
     let data = config.data_dir.display();
-    let kept = match config.store.clickhouse() {
-        None => format!("records and journal in {data}"),
-        Some(server) => {
-            format!("records in ClickHouse at {} (database {}), journal in {data}", server.url, server.database)
-        }
-    };
-    format!(
-        "telemetrics {version}\n  pages    {base}{PAGES}\n  API      {base}/api/records\n  probes   server={base}/v2/collector\n  \
-         data     {kept}\n",
-        version = env!("CARGO_PKG_VERSION"),
-    )
+    let Some(server) = config.store.clickhouse() else { return format!("records and journal in {data}") };
+    let records = format!("records in ClickHouse at {} (database {})", server.url, server.database);
+    if role.collects() { format!("{records}, journal in {data}") } else { records }
 }
 
 async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<RecordId>), StartError> {
@@ -155,12 +205,12 @@ fn rate_limits(config: &Config) -> RateLimits {
     RateLimits::new(config.telemetry_ids.iter().map(|id| (id.clone(), limit)))
 }
 
-async fn open_analytics(config: &Config, data: &DataDir, recent: Recent) -> Result<Analytics, StartError> {
+async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, StartError> {
     let limits = Limits { retention: config.retention.clone(), ..Limits::default() };
     Ok(match config.store.clickhouse() {
         None => {
-            let table: &Path = &data.records_table();
-            let reader = EmbeddedReader::open(table, config.collector_number, recent).await?;
+            let table = DataDir::new(&config.data_dir).records_table();
+            let reader = EmbeddedReader::open(&table, config.collector_number, recent).await?;
             Analytics::embedded(reader, limits)?
         }
         Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server), limits)?,

@@ -1,10 +1,11 @@
-//! What request handlers share.
+//! What request handlers share: those that answer questions, and those that look after the collector.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
+use telemetrics_collector::drain::Pending;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
@@ -17,7 +18,18 @@ use crate::server::Connections;
 pub struct AppState {
     /// Answers questions.
     pub analytics: Arc<Analytics>,
-    /// Knows which acknowledged records the store does not have yet.
+    /// What this process has acknowledged; `None` where it accepts no records.
+    pub acknowledged: Option<Acknowledged>,
+    /// Counts the connections of the server.
+    pub connections: Connections,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Shared by all handlers that look after the collector of this process.
+#[derive(Clone)]
+pub struct CollectorState {
+    /// Accepts records and keeps others aside.
     pub collector: Collector,
     /// What is accepted now; what is replayed is judged by it.
     pub rules: Arc<Rules>,
@@ -25,9 +37,29 @@ pub struct AppState {
     pub connections: Connections,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How long a question waits for acknowledged records to reach a store that cannot be read around.
-    /// `None` where readers see acknowledged records in memory.
-    pub read_wait: Option<Duration>,
+}
+
+/// How questions see the records that this process acknowledged.
+#[derive(Clone)]
+pub struct Acknowledged {
+    /// Knows which of them the store does not have yet.
+    pub pending: Pending,
+    /// How long a question waits for those that it cannot see to reach the store.
+    pub read_wait: Duration,
+    /// Whether readers see those that are in memory.
+    pub in_memory: bool,
+}
+
+impl Acknowledged {
+    /// How many of the records that are acknowledged now cannot be seen after waiting for them.
+    async fn unseen(&self) -> usize {
+        match self.in_memory {
+            false => self.pending.flush(self.read_wait).await,
+            true if self.pending.left_out() == 0 => 0,
+            // What is in memory after that is seen, however long the store takes.
+            true => self.pending.flush(self.read_wait).await.min(self.pending.left_out()),
+        }
+    }
 }
 
 /// What one request sees.
@@ -55,8 +87,8 @@ impl AppState {
     /// # Errors
     /// [`WebError`] when the store cannot be read.
     pub async fn ask_at(&self, now: TimestampUs) -> Result<Asked, WebError> {
-        let pending = match self.read_wait {
-            Some(wait) => self.collector.pending().flush(wait).await,
+        let pending = match &self.acknowledged {
+            Some(acknowledged) => acknowledged.unseen().await,
             None => 0,
         };
         Ok(Asked { view: self.analytics.at(now).await?, now, pending })

@@ -61,9 +61,22 @@ impl Pending {
         self.recent.rows()
     }
 
+    /// Acknowledged records that neither the store nor the memory has.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.recent.left_out()
+    }
+
+    /// Whether this record is acknowledged and its batch not wholly delivered.
+    #[must_use]
+    pub fn has(&self, id: RecordId) -> bool {
+        !self.recent.range(id, id).is_empty()
+    }
+
     /// Wakes the drain when enough has come together for a batch.
     pub(crate) fn records_arrived(&self) {
-        if self.recent.rows() >= self.batch_rows || self.recent.text_bytes() >= self.batch_bytes {
+        let (rows, bytes) = (self.recent.rows(), self.recent.text_bytes());
+        if rows >= self.batch_rows || bytes >= self.batch_bytes || self.recent.left_out() > 0 {
             self.wanted.wake.notify_one();
         }
     }

@@ -25,6 +25,7 @@ mod replay;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetrics_schema::RecordId;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use tokio::sync::mpsc;
@@ -39,7 +40,7 @@ pub(crate) use replay::Replay;
 use replay::ReplaySink;
 
 use crate::counters::Counters;
-use crate::journal::{Journal, Seal};
+use crate::journal::{Journal, JournalError, Seal};
 use crate::quarantine::Quarantine;
 use crate::redelivery::Window;
 use crate::store::{Holding, Store, StoreError};
@@ -68,7 +69,7 @@ impl Default for DrainSettings {
     fn default() -> Self {
         Self {
             batch_rows: 131_072,
-            batch_bytes: 64 << 20,
+            batch_bytes: 16 << 20,
             batch_age: Duration::from_mins(1),
             flush_distance: Duration::from_millis(200),
         }
@@ -140,7 +141,8 @@ impl Drain {
             {
                 return false;
             }
-            while self.is_due()
+            while self.take_in(None).await
+                && self.is_due()
                 && let Some(batch) = self.next_batch()
             {
                 self.keep_distance().await;
@@ -168,12 +170,37 @@ impl Drain {
 
     /// Goes on with a batch that was sealed before the last stop: the store may have it, so it is asked first.
     async fn resume(&mut self, seal: &Seal) -> bool {
+        if !self.take_in(Some(seal.last)).await {
+            return false;
+        }
         let Some(batch) = Batch::of(self.recent.range(seal.first, seal.last)) else { return true };
         // A journal that was repaired does not know the checksum of what it could not read.
         if batch.seal() != seal && seal.checksum != Seal::UNKNOWN_CHECKSUM {
             warn!(?seal, "the journal's records differ from their seal");
         }
         self.deliver(batch, true).await
+    }
+
+    /// Tries until memory is full of what the journal has, or holds everything up to `until`; `false` when the process
+    /// stops first.
+    async fn take_in(&self, until: Option<RecordId>) -> bool {
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.try_take_in(until).await {
+            warn!(%error, "acknowledged records cannot be read back from the journal, it is tried again");
+            if !backoff.pause(&self.stop).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn try_take_in(&self, until: Option<RecordId>) -> Result<(), JournalError> {
+        if self.recent.left_out() == 0 {
+            return Ok(());
+        }
+        let journal = self.journal.clone();
+        let taken = tokio::task::spawn_blocking(move || journal.take_in(until)).await;
+        taken.unwrap_or_else(|error| Err(JournalError::io("read the journal back")(std::io::Error::other(error))))
     }
 
     /// Waits until there may be something to do; gives what is replayed, when it is that.
@@ -217,6 +244,7 @@ impl Drain {
     fn is_due(&self) -> bool {
         let Some(oldest) = self.recent.oldest_reception() else { return false };
         self.progress.is_wanted()
+            || self.recent.left_out() > 0
             || self.recent.rows() >= self.settings.batch_rows
             || self.recent.text_bytes() >= self.settings.batch_bytes
             || self.age(oldest) >= self.settings.batch_age
@@ -280,6 +308,9 @@ impl Drain {
 
     /// One attempt for what is left when the process stops; whether there may be more.
     async fn attempt_last(&mut self) -> bool {
+        if let Err(error) = self.try_take_in(None).await {
+            warn!(%error, "acknowledged records cannot be read back from the journal");
+        }
         let Some(batch) = self.next_batch() else { return false };
         match self.try_once(&batch).await {
             Ok(()) => {

@@ -42,8 +42,10 @@ pub enum Refusal {
     },
     /// Send it without this content encoding.
     Encoding(String),
-    /// The body did not arrive whole, or not in time, or fits nowhere: the sentence says it.
+    /// The body did not arrive whole, or fits nowhere: the sentence says it.
     Body(String),
+    /// Send it faster: the sentence says how fast.
+    Late(String),
     /// Send less often, and this again later.
     TooMany(RetryAfter),
     /// Send it again later.
@@ -59,7 +61,7 @@ impl Refusal {
             Self::Invalid(Rejection::Invalid(_)) => Reason::Invalid,
             Self::TooLarge { .. } => Reason::TooLarge,
             Self::Encoding(_) => Reason::Encoding,
-            Self::Body(_) => Reason::Body,
+            Self::Body(_) | Self::Late(_) => Reason::Body,
             Self::TooMany(_) => Reason::RateLimit,
             Self::Unavailable(_) => Reason::Unavailable,
         }
@@ -117,6 +119,7 @@ impl IntoResponse for Refusal {
                 (StatusCode::TOO_MANY_REQUESTS, ErrorBody::of(format!("Too many records: {retry}.")))
             }
             Self::Body(sentence) => (StatusCode::BAD_REQUEST, ErrorBody::of(sentence)),
+            Self::Late(sentence) => (StatusCode::REQUEST_TIMEOUT, ErrorBody::of(sentence)),
             Self::Unavailable(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 ErrorBody::of(format!("The record could not be made durable: {reason}.")),
@@ -145,5 +148,6 @@ mod tests {
         assert_eq!(told(Refusal::from(RetryAfter { seconds: 7 })), (429, Some("7".to_owned())));
         assert_eq!(told(Refusal::from(AppendError::Full("x"))), (503, Some("5".to_owned())));
         assert_eq!(told(Refusal::TooLarge { limit_bytes: 1 }), (413, None));
+        assert_eq!(told(Refusal::Late(String::new())), (408, None));
     }
 }

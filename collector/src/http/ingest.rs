@@ -158,7 +158,7 @@ fn refuse_above(headers: &HeaderMap, limit_bytes: usize) -> Result<(), Refusal> 
 }
 
 async fn within_time<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    let late = |_| Refusal::Body(format!("The body took longer than {} seconds.", BODY_TIMEOUT.as_secs()));
+    let late = |_| Refusal::Late(format!("The body took longer than {} seconds.", BODY_TIMEOUT.as_secs()));
     tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(late)?
 }
 

@@ -11,8 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 /// Pieces of a body that wait for the decoder; each is at most what a connection reads at once, some 400 KiB.
 const WAITING_PIECES: usize = 4;
-/// How long a sender may be silent in the middle of a body.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a sender may be silent in the middle of a body that was fast enough so far.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+/// What a sender has to keep up with, on average over [`PATIENCE_MAX`]: places for batches are few, and nobody shall hold
+/// one for a byte now and then.
+const RATE_MIN_BYTES_PER_S: u32 = 16 << 10;
 /// How long what is left of a body is still read after the answer is known. A connection that is closed with unread
 /// bytes is reset, and the reset can overtake the answer.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +25,9 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) enum Stop {
     /// Send less at once.
     TooLarge,
-    /// The sentence says it: the body was broken off, late or not what its headers say.
+    /// Send faster, or less at once.
+    Late,
+    /// The sentence says it: the body was broken off or not what its headers say.
     Broken(String),
     /// Nobody wants the rest.
     Abandoned,
@@ -32,6 +37,12 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => f.write_str("the body is too large"),
+            Self::Late => {
+                write!(
+                    f,
+                    "The body took too long to arrive: send {RATE_MIN_BYTES_PER_S} bytes a second at least, or less at once."
+                )
+            }
             Self::Broken(sentence) => f.write_str(sentence),
             Self::Abandoned => f.write_str("nobody wants the body"),
         }
@@ -77,7 +88,8 @@ impl Feeder {
     ///
     /// When the reader goes away, what is left is thrown away within limits.
     pub(super) async fn feed(self, first: Bytes, mut body: Body, deadline: Instant) {
-        let mut piece = if first.is_empty() { next(&mut body, deadline).await } else { Ok(first) };
+        let mut patience = Patience { left: PATIENCE_MAX, deadline };
+        let mut piece = if first.is_empty() { patience.next(&mut body).await } else { Ok(first) };
         loop {
             let is_last = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
             if self.0.send(piece).await.is_err() {
@@ -86,17 +98,31 @@ impl Feeder {
             if is_last {
                 return;
             }
-            piece = next(&mut body, deadline).await;
+            piece = patience.next(&mut body).await;
         }
     }
 }
 
-/// The next bytes of `body`; none at its end.
-async fn next(body: &mut Body, deadline: Instant) -> Result<Bytes, Stop> {
+/// How long a sender is waited for: used up while it is, and earned with every byte.
+struct Patience {
+    left: Duration,
+    deadline: Instant,
+}
+
+impl Patience {
+    /// The next bytes of `body`; none at its end.
+    async fn next(&mut self, body: &mut Body) -> Result<Bytes, Stop> {
+        let begin = Instant::now();
+        let bytes = timeout_at(self.deadline.min(begin + self.left), next(body)).await.map_err(|_| Stop::Late)??;
+        let earned = Duration::from_secs(bytes.len() as u64) / RATE_MIN_BYTES_PER_S;
+        self.left = (self.left.saturating_sub(begin.elapsed()) + earned).min(PATIENCE_MAX);
+        Ok(bytes)
+    }
+}
+
+async fn next(body: &mut Body) -> Result<Bytes, Stop> {
     loop {
-        let until = deadline.min(Instant::now() + SILENCE_TIMEOUT);
-        let frame = timeout_at(until, body.frame()).await;
-        match frame.map_err(|_| Stop::Broken("The body took too long to arrive.".to_owned()))? {
+        match body.frame().await {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if !data.is_empty() => return Ok(data),
                 // Trailers, and chunks without anything in them.
@@ -177,7 +203,7 @@ fn read_buffered(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
+    use futures::{StreamExt, stream};
 
     use super::*;
 
@@ -194,7 +220,7 @@ mod tests {
             let outcome = received.read_to_end(&mut read).map(drop).map_err(Stop::from);
             (read, outcome)
         });
-        feeder.feed(Bytes::from_static(first), body, Instant::now() + SILENCE_TIMEOUT).await;
+        feeder.feed(Bytes::from_static(first), body, Instant::now() + PATIENCE_MAX).await;
         reader.await.expect("no panic")
     }
 
@@ -225,15 +251,66 @@ mod tests {
     async fn a_reader_that_goes_away_does_not_stop_the_sender() {
         let (feeder, received) = pipe();
         drop(received);
-        feeder.feed(Bytes::new(), body(vec![Ok(b"x"); 100]), Instant::now() + SILENCE_TIMEOUT).await;
+        feeder.feed(Bytes::new(), body(vec![Ok(b"x"); 100]), Instant::now() + PATIENCE_MAX).await;
+    }
+
+    /// What becomes of a body of `pieces` of so many bytes, one after each `pause`: bytes that were read, the end, and
+    /// how long it took.
+    async fn slowly(pieces: usize, bytes: usize, pause: Duration) -> (usize, Result<(), Stop>, Duration) {
+        let pieces = stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, io::Error>(vec![0; bytes])
+        });
+        let (feeder, mut received) = pipe();
+        let begin = Instant::now();
+        let read = async {
+            let mut read = 0;
+            while let Some(piece) = received.pieces.recv().await {
+                match piece {
+                    Ok(piece) => read += piece.len(),
+                    Err(stop) => return (read, Err(stop)),
+                }
+            }
+            (read, Ok(()))
+        };
+        let fed = feeder.feed(Bytes::new(), Body::from_stream(pieces), begin + 10 * PATIENCE_MAX);
+        let ((), (read, outcome)) = tokio::join!(fed, read);
+        (read, outcome, begin.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sender_that_is_silent_is_given_up() {
-        let silent = Body::from_stream(stream::pending::<io::Result<Bytes>>());
-        let (feeder, mut received) = pipe();
-        feeder.feed(Bytes::new(), silent, Instant::now() + 10 * SILENCE_TIMEOUT).await;
-        assert!(matches!(received.pieces.recv().await, Some(Err(Stop::Broken(_)))));
+        let (read, outcome, took) = slowly(1, 1, 2 * PATIENCE_MAX).await;
+        assert_eq!((read, outcome, took), (0, Err(Stop::Late), PATIENCE_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_trickles_is_given_up_as_soon() {
+        // Pieces without anything in them earn nothing, and a byte nearly nothing.
+        for bytes in [0, 1] {
+            let (read, outcome, took) = slowly(1_000, bytes, Duration::from_secs(1)).await;
+            assert_eq!(outcome, Err(Stop::Late));
+            assert!(read <= 30 && took.as_secs() == PATIENCE_MAX.as_secs(), "{read} bytes in {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_smallest_rate_is_enough_at_its_edge() {
+        let rate = usize::try_from(RATE_MIN_BYTES_PER_S).expect("small");
+        let second = Duration::from_secs(1);
+        assert_eq!(slowly(200, rate, second).await, (200 * rate, Ok(()), 200 * second));
+        let (_, outcome, took) = slowly(200, rate / 2, second).await;
+        // Half a second is missing each second.
+        assert_eq!(outcome, Err(Stop::Late), "after {took:?}");
+        assert!(took > 3 * PATIENCE_MAX / 2 && took <= 2 * PATIENCE_MAX, "{took:?}");
+        assert_eq!(slowly(29, 1, second).await, (29, Ok(()), 29 * second), "what is short need not be fast");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_ends_the_fastest_body() {
+        let rate = usize::try_from(RATE_MIN_BYTES_PER_S).expect("small");
+        let (_, outcome, took) = slowly(1_000, 2 * rate, Duration::from_secs(1)).await;
+        assert_eq!((outcome, took), (Err(Stop::Late), 10 * PATIENCE_MAX));
     }
 
     #[test]

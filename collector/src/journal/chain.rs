@@ -62,6 +62,15 @@ impl<D: Disk> Chain<D> {
         }
     }
 
+    /// Removes a segment that was never used, for good, before anything is written to another one.
+    ///
+    /// It cannot be read because it was emptied, and that may not be on disk: its header would come back with a power
+    /// cut, and say where the segment before it ended when the header was made.
+    pub(super) fn remove_unused(&self, sequence: u64) -> io::Result<()> {
+        self.disk.remove(sequence)?;
+        self.disk.sync_directory()
+    }
+
     /// Ends the newest segment, read from disk, behind its last whole frame: what was read is durable then, and what was
     /// torn is gone.
     ///
@@ -108,9 +117,9 @@ impl<D: Disk> Chain<D> {
         .map_err(|error| self.unavailable("begin a segment", &error))
     }
 
-    /// Where the next frame goes; `None` without an active segment.
-    pub(super) fn place(&self) -> Option<Place> {
-        self.active.as_ref().map(Segment::place)
+    /// Sequence number of the segment that the next frame goes to, and where in it; `None` without an active segment.
+    pub(super) fn place(&self) -> Option<(u64, Place)> {
+        self.active.as_ref().map(|active| (active.sequence, active.place()))
     }
 
     /// Writes frames that were made for [`Chain::place`]; with `sync` they and everything before are durable.

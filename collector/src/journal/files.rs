@@ -7,12 +7,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::JournalError;
 
+/// How the names of the journal's segments end.
 const EXTENSION: &str = ".journal";
 const LOCK: &str = "lock";
 
@@ -35,6 +37,14 @@ pub(crate) trait Disk: Send + 'static {
     fn sync_directory(&self) -> io::Result<()>;
     /// A number that senders of records cannot guess.
     fn salt(&self) -> u64;
+    /// Reads segments while others write them.
+    fn reader(&self) -> Arc<dyn SegmentReader>;
+}
+
+/// Reads pieces of segments, from any thread.
+pub(crate) trait SegmentReader: Send + Sync {
+    /// So many bytes of a segment from `offset` on; an error when there are fewer.
+    fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>>;
 }
 
 /// A segment that is open for writing.
@@ -54,6 +64,7 @@ pub(crate) trait DiskFile: Send {
 pub(crate) struct Directory {
     path: PathBuf,
     handle: File,
+    extension: &'static str,
     /// Holds the lock as long as it is open; `None` when the directory is only looked at.
     _lock: Option<File>,
 }
@@ -64,13 +75,20 @@ impl Directory {
         create_directory(path).map_err(JournalError::io(format!("create {}", path.display())))?;
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
         let lock = lock(path)?;
-        Ok(Self { path: path.to_owned(), handle, _lock: Some(lock) })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: Some(lock) })
+    }
+
+    /// Creates the directory where it is missing; for one that the lock of another protects, with files whose names end
+    /// with `extension`.
+    pub(crate) fn beside(path: &Path, extension: &'static str) -> io::Result<Self> {
+        create_directory(path)?;
+        Ok(Self { path: path.to_owned(), handle: File::open(path)?, extension, _lock: None })
     }
 
     /// The directory as it is, to be read only: neither created nor locked.
     pub(super) fn look(path: &Path) -> Result<Self, JournalError> {
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
-        Ok(Self { path: path.to_owned(), handle, _lock: None })
+        Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: None })
     }
 
     /// Whether a process has locked the directory at `path`. Changes nothing.
@@ -80,7 +98,25 @@ impl Directory {
     }
 
     pub(super) fn segment(&self, sequence: u64) -> PathBuf {
-        self.path.join(format!("{sequence:016x}{EXTENSION}"))
+        segment_in(&self.path, self.extension, sequence)
+    }
+}
+
+fn segment_in(directory: &Path, extension: &str, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:016x}{extension}"))
+}
+
+/// The segments of a directory.
+struct Segments {
+    path: PathBuf,
+    extension: &'static str,
+}
+
+impl SegmentReader for Segments {
+    fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        File::open(segment_in(&self.path, self.extension, sequence))?.read_exact_at(&mut buffer, offset)?;
+        Ok(buffer)
     }
 }
 
@@ -90,7 +126,7 @@ impl Disk for Directory {
     fn list(&self) -> io::Result<Vec<u64>> {
         let mut sequences = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            sequences.extend(entry?.file_name().to_str().and_then(parse_name));
+            sequences.extend(entry?.file_name().to_str().and_then(|name| parse_name(name, self.extension)));
         }
         sequences.sort_unstable();
         Ok(sequences)
@@ -125,6 +161,10 @@ impl Disk for Directory {
         // The standard library seeds its hash maps from the system's randomness, which saves a dependency here.
         RandomState::new().hash_one("segment")
     }
+
+    fn reader(&self) -> Arc<dyn SegmentReader> {
+        Arc::new(Segments { path: self.path.clone(), extension: self.extension })
+    }
 }
 
 impl DiskFile for File {
@@ -148,8 +188,8 @@ impl DiskFile for File {
     }
 }
 
-fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(EXTENSION)?;
+fn parse_name(name: &str, extension: &str) -> Option<u64> {
+    let digits = name.strip_suffix(extension)?;
     let canonical = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
 }

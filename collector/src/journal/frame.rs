@@ -129,7 +129,11 @@ pub(crate) fn write(out: &mut Vec<u8>, place: Place, kind: u8, body: impl FnOnce
 
 /// Reads what stands at `offset` of a segment with that `salt`, whose bytes are `segment`.
 pub(crate) fn next(segment: &[u8], offset: usize, salt: u64) -> Next<'_> {
-    let rest = segment.get(offset..).unwrap_or_default();
+    next_in(segment.get(offset..).unwrap_or_default(), offset, salt)
+}
+
+/// As [`next`], where `rest` are the bytes of the segment from `offset` on.
+pub(super) fn next_in(rest: &[u8], offset: usize, salt: u64) -> Next<'_> {
     let Some(header) = rest.first_chunk::<FRAME_HEADER_BYTES>() else {
         return if rest.iter().all(|byte| *byte == 0) { Next::End } else { Next::Broken("a piece of a frame") };
     };

@@ -33,6 +33,9 @@
 //!   being written never is.
 //! - Opening locks the directory, reads all segments, cuts a torn tail off, syncs, and goes on in a new segment.
 //!
+//! - Acknowledged records that do not fit into memory are read back from the segments in their order (`backlog.rs`), so
+//!   that an outage of the store costs disk and not memory.
+//!
 //! # What it relies on
 //! Writing a sector whose first bytes stay the same does not harm those bytes when power fails, and a disk that answers
 //! a sync has done it. Bytes of the newest group that decay while no later frame exists look like a torn tail.
@@ -45,6 +48,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use tokio::sync::oneshot;
 
+mod backlog;
 mod chain;
 mod error;
 pub(crate) mod files;
@@ -67,6 +71,7 @@ pub use settings::{JournalSettings, SEGMENT_LIMIT_BYTES};
 pub(crate) use stats::Counter;
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, JournalStats};
 
+use backlog::Backlog;
 use files::{Directory, Disk};
 use queue::{Append, Queue, Reply};
 use stats::Gauges;
@@ -116,7 +121,7 @@ pub struct Ids {
 /// What [`Journal::open`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
-    /// Records above the last confirmation; they were given to [`Recent`].
+    /// Records above the last confirmation.
     pub pending: usize,
     /// Batches that were sealed and not confirmed, in the order of their identifiers: the store must be asked.
     pub sealed: Vec<Seal>,
@@ -142,6 +147,7 @@ struct Shared {
     gauges: Arc<Gauges>,
     limits: Limits,
     names: Names,
+    backlog: Arc<Backlog>,
     thread: Mutex<Option<WriterThread>>,
 }
 
@@ -159,7 +165,7 @@ struct Limits {
 }
 
 impl Journal {
-    /// Opens the journal, creates it when there is none, and gives all pending records to `recent`.
+    /// Opens the journal, creates it when there is none, and gives the pending records to `recent` until that is full.
     ///
     /// A disk without space does not prevent opening: what was acknowledged is there, and appends are answered with
     /// [`AppendError::Unavailable`] until there is space.
@@ -187,9 +193,9 @@ impl Journal {
         let gauges = Arc::new(Gauges::new());
         let (writer, recovered) = Writer::open(disk, settings, clock, ids, recent, Arc::clone(&gauges))?;
         let queue = Arc::new(Queue::new(settings));
-        let names = writer.names();
-        let thread = start(writer, Arc::clone(&queue))?;
-        let shared = Shared { queue, gauges, limits: Limits::new(settings), names, thread: Mutex::new(Some(thread)) };
+        let (names, backlog, limits) = (writer.names(), writer.backlog(), Limits::new(settings));
+        let thread = Mutex::new(Some(start(writer, Arc::clone(&queue))?));
+        let shared = Shared { queue, gauges, limits, names, backlog, thread };
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 
@@ -252,6 +258,23 @@ impl Journal {
     /// store must be asked again. In this process it counts all the same and need not be repeated.
     pub async fn confirm(&self, last: RecordId) -> Result<(), AppendError> {
         self.control(|queue, reply| queue.confirm(last, reply)).await
+    }
+
+    /// Brings acknowledged records that are not in memory into [`Recent`], until that is full and holds everything up
+    /// to `until`; blocks while it reads.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] and [`JournalError::Damaged`]: they stay in the journal, and the next call tries again.
+    pub fn take_in(&self, until: Option<RecordId>) -> Result<(), JournalError> {
+        self.shared.backlog.take_in(until)
+    }
+
+    /// All records that are acknowledged and not confirmed, the oldest first, as long as nobody appends or confirms.
+    ///
+    /// # Errors
+    /// Each as [`Journal::take_in`].
+    pub fn pending(&self) -> impl Iterator<Item = Result<Arc<Record>, JournalError>> {
+        self.shared.backlog.all()
     }
 
     /// The sequence that records are named from, for others who need names among them.

@@ -3,14 +3,15 @@
 //! Changes nothing on disk.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use telemetrics_schema::{CollectorNumber, Record, RecordId};
 
+use super::backlog::{Extent, Extents};
 use super::chain::Closed;
-use super::files::Disk;
+use super::files::{Disk, SegmentReader};
 use super::frame::{self, Entry, Next};
 use super::segment::{HEADER_BYTES, Header, HeaderFault, Marks};
+use super::stats::Ages;
 use super::{JournalError, Seal, TornTail};
 
 /// Everything that is known from disk.
@@ -20,10 +21,14 @@ pub(super) struct Replayed {
     pub(super) closed: VecDeque<Closed>,
     /// The segment that was being written.
     pub(super) newest: Option<Newest>,
+    /// A segment behind that one that was never used: it has no header, as far as can be read.
+    pub(super) unused: Option<u64>,
     /// How far things have come.
     pub(super) marks: Marks,
-    /// Records above the last confirmation, in the order of their identifiers.
-    pub(super) pending: VecDeque<Arc<Record>>,
+    /// Where the records above the last confirmation are: they may be more than memory holds.
+    pub(super) pending: Extents,
+    /// When those were accepted.
+    pub(super) ages: Ages,
     /// Seals above the last confirmation, in the order of their identifiers.
     pub(super) sealed: Vec<Seal>,
     /// What a crash left unfinished.
@@ -43,8 +48,8 @@ pub(super) struct Newest {
 
 /// Reads all segments of `disk`.
 pub(super) fn replay<D: Disk>(disk: &D, collector: CollectorNumber) -> Result<Replayed, JournalError> {
-    let headers = headers(disk, collector)?;
-    let mut replayed = Replayed { segments: headers.len(), ..Replayed::default() };
+    let (headers, unused) = headers(disk, collector)?;
+    let mut replayed = Replayed { segments: headers.len(), unused, ..Replayed::default() };
     if let Some(oldest) = headers.first() {
         replayed.marks.recorded = oldest.marks.recorded;
     }
@@ -56,23 +61,26 @@ pub(super) fn replay<D: Disk>(disk: &D, collector: CollectorNumber) -> Result<Re
     }
     if let Some(oldest) = headers.first() {
         replayed.check_beginning(oldest)?;
-        replayed.check_seals(oldest.sequence)?;
+        let reader = disk.reader();
+        replayed.pending.trim(replayed.marks.confirmed, &*reader)?;
+        replayed.check_seals(oldest.sequence, &*reader)?;
     }
     Ok(replayed)
 }
 
-/// The headers of all segments, oldest first, without a newest segment that was never used.
-fn headers<D: Disk>(disk: &D, collector: CollectorNumber) -> Result<Vec<Header>, JournalError> {
+/// The headers of all segments, oldest first, and a newest segment that was never used.
+fn headers<D: Disk>(disk: &D, collector: CollectorNumber) -> Result<(Vec<Header>, Option<u64>), JournalError> {
     let sequences = disk.list().map_err(JournalError::io("list the journal's segments"))?;
     let mut headers: Vec<Header> = Vec::with_capacity(sequences.len());
     for (at, sequence) in sequences.iter().copied().enumerate() {
-        if let Some(header) = header(disk, sequence, at + 1 == sequences.len())? {
-            check_owner(&header, collector)?;
-            check_sequence(&header, sequence, headers.last())?;
-            headers.push(header);
-        }
+        let Some(header) = header(disk, sequence, at + 1 == sequences.len())? else {
+            return Ok((headers, Some(sequence)));
+        };
+        check_owner(&header, collector)?;
+        check_sequence(&header, sequence, headers.last())?;
+        headers.push(header);
     }
-    Ok(headers)
+    Ok((headers, None))
 }
 
 /// The header of one segment; `None` when it is the newest and a crash came before its first use.
@@ -172,9 +180,10 @@ impl Replayed {
         let stop = loop {
             match reading.next() {
                 Next::Frame(frame) => {
-                    let outcome = frame.entry().and_then(|entry| self.enter(entry, &mut reading));
+                    let end = frame.end as u64;
+                    let outcome = frame.entry().and_then(|entry| self.enter(entry, &mut reading, end));
                     outcome.map_err(|reason| reading.damaged(reason))?;
-                    reading.closed.end = frame.end as u64;
+                    reading.closed.end = end;
                     reading.proven = frame.synced;
                 }
                 stop => break stop,
@@ -183,9 +192,10 @@ impl Replayed {
         Ok((reading, stop))
     }
 
-    fn enter(&mut self, entry: Entry, reading: &mut Reading<'_>) -> Result<(), &'static str> {
+    /// Takes in a frame that begins where `reading` has come to, and ends at `end`.
+    fn enter(&mut self, entry: Entry, reading: &mut Reading<'_>, end: u64) -> Result<(), &'static str> {
         match entry {
-            Entry::Records(records) => records.into_iter().try_for_each(|record| self.enter_record(record, reading)),
+            Entry::Records(records) => self.enter_records(&records, reading, end),
             Entry::Sealed(seal) if seal.first > seal.last => Err("a seal that ends before it begins"),
             Entry::Sealed(seal) => {
                 reading.need(seal.last);
@@ -199,7 +209,16 @@ impl Replayed {
         }
     }
 
-    fn enter_record(&mut self, record: Record, reading: &mut Reading<'_>) -> Result<(), &'static str> {
+    fn enter_records(&mut self, records: &[Record], reading: &mut Reading<'_>, end: u64) -> Result<(), &'static str> {
+        records.iter().try_for_each(|record| self.enter_record(record, reading))?;
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let (header, from) = (reading.header, reading.closed.end);
+        let (segment, salt, rows) = (header.sequence, header.salt, records.len());
+        self.pending.push(Extent { segment, salt, from, end, rows, first: first.id, last: last.id });
+        Ok(())
+    }
+
+    fn enter_record(&mut self, record: &Record, reading: &mut Reading<'_>) -> Result<(), &'static str> {
         if Some(record.id) <= self.marks.recorded {
             return Err("a record whose identifier does not grow");
         }
@@ -209,14 +228,15 @@ impl Replayed {
         reading.need(record.id);
         self.marks.recorded = Some(record.id);
         self.marks.given = self.marks.given.max(Some(record.id));
-        self.pending.push_back(Arc::new(record));
+        self.ages.push(record.id, record.ts_reception);
         Ok(())
     }
 
     fn confirm(&mut self, marks: Marks) {
         self.marks.confirmed = self.marks.confirmed.max(marks.confirmed);
-        while self.pending.front().is_some_and(|record| Some(record.id) <= self.marks.confirmed) {
-            self.pending.pop_front();
+        self.pending.release(self.marks.confirmed);
+        if let Some(confirmed) = self.marks.confirmed {
+            self.ages.release(confirmed);
         }
     }
 
@@ -229,26 +249,19 @@ impl Replayed {
     }
 
     /// Forgets confirmed seals and checks that the others can be fulfilled.
-    fn check_seals(&mut self, oldest: u64) -> Result<(), JournalError> {
+    fn check_seals(&mut self, oldest: u64, reader: &dyn SegmentReader) -> Result<(), JournalError> {
         self.sealed.retain(|seal| Some(seal.last) > self.marks.confirmed);
         self.sealed.sort_by_key(|seal| (seal.first, seal.last));
         self.sealed.dedup();
         if self.sealed.windows(2).any(|pair| pair[1].first <= pair[0].last) {
             return Err(damaged(oldest, 0, "two sealed batches overlap"));
         }
-        match self.sealed.iter().find(|seal| self.pending_in(seal) < seal.rows) {
-            Some(seal) => {
-                let (first, last) = (seal.first, seal.last);
-                Err(damaged(oldest, 0, format!("records of the sealed batch {first} to {last} are missing")))
+        for Seal { first, last, rows, .. } in &self.sealed {
+            if self.pending.count(*first, *last, reader)? < *rows {
+                return Err(damaged(oldest, 0, format!("records of the sealed batch {first} to {last} are missing")));
             }
-            None => Ok(()),
         }
-    }
-
-    fn pending_in(&self, seal: &Seal) -> u64 {
-        let begin = self.pending.partition_point(|record| record.id < seal.first);
-        let end = self.pending.partition_point(|record| record.id <= seal.last);
-        end.saturating_sub(begin) as u64
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::{Record, RecordId};
 
+use super::backlog::{Backlog, Extent};
 use super::chain::Chain;
 use super::files::Disk;
 use super::frame::{self, CONFIRMED_FRAME_BYTES, Place, RECORDS_FRAME_BYTES, SEALED_FRAME_BYTES};
@@ -29,7 +30,7 @@ pub(super) struct Writer<D: Disk> {
     sealed: Vec<Seal>,
     ages: Ages,
     clock: Arc<dyn Clock>,
-    recent: Recent,
+    backlog: Arc<Backlog>,
     gauges: Arc<Gauges>,
     frames: Vec<u8>,
 }
@@ -52,23 +53,32 @@ impl<D: Disk> Writer<D> {
     ) -> Result<(Self, Recovered), JournalError> {
         let mut replayed = replay(&disk, ids.collector)?;
         replayed.marks.given = replayed.marks.given.max(ids.above);
-        let recovered = recovered(&replayed);
+        let (recovered, reader) = (recovered(&replayed), disk.reader());
         let closed = std::mem::take(&mut replayed.closed);
         let mut chain = Chain::new(disk, settings, ids.collector, closed, Arc::clone(&gauges));
+        if let Some(unused) = replayed.unused {
+            chain.remove_unused(unused).map_err(JournalError::io("remove a journal segment without a header"))?;
+        }
         if let Some(newest) = &replayed.newest {
             chain.take_over(newest).map_err(JournalError::io("end the newest journal segment"))?;
         }
         let names = Names::after(ids.collector, replayed.marks.given);
-        let (marks, sealed, frames) = (replayed.marks, replayed.sealed, Vec::new());
-        let mut writer = Self { chain, names, marks, sealed, ages: Ages::default(), clock, recent, gauges, frames };
+        let Replayed { marks, sealed, pending, ages, .. } = replayed;
+        let backlog = Arc::new(Backlog::new(pending, recent, reader));
+        backlog.take_in(None)?;
+        let mut writer = Self { chain, names, marks, sealed, ages, clock, backlog, gauges, frames: Vec::new() };
         writer.begin();
-        writer.show(replayed.pending.into_iter());
         Ok((writer, recovered))
     }
 
     /// The sequence that records are named from.
     pub(super) fn names(&self) -> Names {
         self.names.clone()
+    }
+
+    /// What was acknowledged and is not in memory.
+    pub(super) fn backlog(&self) -> Arc<Backlog> {
+        Arc::clone(&self.backlog)
     }
 
     /// Handles everything in `group` and answers it.
@@ -136,7 +146,7 @@ impl<D: Disk> Writer<D> {
     fn commit(&mut self, mut group: Group) {
         let named = self.name(std::mem::take(&mut group.appends));
         match self.write(&named, &group) {
-            Ok(()) => self.acknowledge(named, group),
+            Ok(extent) => self.acknowledge(named, group, extent),
             Err(error) => {
                 refuse(named.into_iter().map(|named| named.reply), &error);
                 group.refuse(&error);
@@ -159,12 +169,14 @@ impl<D: Disk> Writer<D> {
         appends.into_iter().map(named).collect()
     }
 
-    fn write(&mut self, named: &[Named], group: &Group) -> Result<(), AppendError> {
-        let Some(place) = self.chain.place() else {
+    /// Makes the group durable and says where its records are, if it has some.
+    fn write(&mut self, named: &[Named], group: &Group) -> Result<Option<Extent>, AppendError> {
+        let Some((segment, place)) = self.chain.place() else {
             return Err(AppendError::Unavailable("no segment is begun".to_owned()));
         };
         let confirmed = self.marks.confirmed.filter(|_| self.owes_confirmation(group));
-        self.encode(place, named, group, confirmed);
+        let extent = self.encode(segment, place, named);
+        self.encode_control(place, group, confirmed);
         let last_sealed = group.seals.iter().map(|(seal, _)| seal.last).max();
         let needed = last_id(named).max(last_sealed);
         let sync = needed.is_some() || self.chain.would_release(self.marks.confirmed);
@@ -172,7 +184,7 @@ impl<D: Disk> Writer<D> {
         if sync {
             self.chain.confirmed_durably(self.marks.confirmed);
         }
-        Ok(())
+        Ok(extent)
     }
 
     /// An earlier confirmation may stand in frames that a failure threw away: it is written again until it is durable.
@@ -180,12 +192,17 @@ impl<D: Disk> Writer<D> {
         !group.confirms.is_empty() || !self.chain.is_durable(self.marks.confirmed)
     }
 
-    fn encode(&mut self, place: Place, named: &[Named], group: &Group, confirmed: Option<RecordId>) {
+    /// The frame of the records, and where it is going to be.
+    fn encode(&mut self, segment: u64, place: Place, named: &[Named]) -> Option<Extent> {
         self.frames.clear();
-        if !named.is_empty() {
-            let records = named.iter().flat_map(|named| &named.records).map(AsRef::as_ref);
-            frame::write_records(&mut self.frames, place, records);
-        }
+        let records = || named.iter().flat_map(|named| &named.records).map(AsRef::as_ref);
+        let (first, last) = (records().next()?.id, last_id(named)?);
+        frame::write_records(&mut self.frames, place, records());
+        let (from, end) = (place.offset, place.offset + self.frames.len() as u64);
+        Some(Extent { segment, salt: place.salt, from, end, rows: records().count(), first, last })
+    }
+
+    fn encode_control(&mut self, place: Place, group: &Group, confirmed: Option<RecordId>) {
         for (seal, _) in &group.seals {
             frame::write_sealed(&mut self.frames, place, seal);
         }
@@ -194,10 +211,12 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    fn acknowledge(&mut self, named: Vec<Named>, group: Group) {
+    fn acknowledge(&mut self, named: Vec<Named>, group: Group, extent: Option<Extent>) {
         self.count(&named);
         self.marks.recorded = self.marks.recorded.max(last_id(&named));
-        self.show(named.iter().flat_map(|named| &named.records).map(Arc::clone));
+        if let Some(extent) = extent {
+            self.show(&named, extent);
+        }
         for (seal, _) in &group.seals {
             if !self.sealed.contains(seal) {
                 self.sealed.push(*seal);
@@ -221,9 +240,10 @@ impl<D: Disk> Writer<D> {
     }
 
     /// Lets queries see the records, before any of them is acknowledged.
-    fn show(&mut self, records: impl Iterator<Item = Arc<Record>>) {
-        let ages = &mut self.ages;
-        self.recent.push(records.inspect(|record| ages.push(record.id, record.ts_reception)));
+    fn show(&mut self, named: &[Named], extent: Extent) {
+        let (records, ages) = (named.iter().flat_map(|named| &named.records), &mut self.ages);
+        let records = records.inspect(|record| ages.push(record.id, record.ts_reception));
+        self.backlog.show(records.map(Arc::clone), extent);
         self.gauges.set_oldest_pending(self.ages.oldest());
     }
 
@@ -268,7 +288,7 @@ fn recovered(replayed: &Replayed) -> Recovered {
         tracing::warn!(?torn, "the journal's last write was not finished; none of it was acknowledged");
     }
     Recovered {
-        pending: replayed.pending.len(),
+        pending: replayed.pending.rows(),
         sealed: replayed.sealed.clone(),
         confirmed: replayed.marks.confirmed,
         last_id: replayed.marks.given,

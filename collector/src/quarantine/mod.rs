@@ -7,7 +7,9 @@
 //!    promised, the longest unseen first, and never the other way round. When only promised entries are left, the next
 //!    one is refused with [`QuarantineFault::Full`], and its sender keeps it.
 //! 3. Entries of one kind with the same request and the same reasons are one entry with a counter.
-//! 4. A replayed entry is in the store once, with its own identifier as the record's and the time when it came first.
+//! 4. A replayed entry is in the store once, with its own identifier as the record's and the time when it came first;
+//!    unless its probe has sent it again after the rules were loosened, and that record is within the redelivery window:
+//!    then the store has that one, and the entry is removed. So replay soon after loosening a rule.
 //! 5. What was promised and cannot be read back stops [`Quarantine::open`] with [`QuarantineError::Damaged`].
 //! 6. The files never take more than `quota_bytes`.
 //!
@@ -30,7 +32,8 @@
 //! | step | means | after a crash |
 //! | --- | --- | --- |
 //! | decoded | the request is valid by the present rules; nothing is written | as if nobody had asked |
-//! | sealed | a synced frame names the batch (a number never used before) and holds every record of it, decoded | the same batch is taken up at the next start, before any other |
+//! | claimed | the redelivery window knows no equal record; an equal one that arrives now waits | as if nobody had asked |
+//! | sealed | a synced frame names the batch (a number never used before) and holds every record of it, decoded; the record is accepted, and an equal one that arrives is answered with it | the same batch is taken up at the next start, before any other; the window knows it before the first request |
 //! | sent | the store was given it, or not | the store is asked what it has of it, then what is missing is inserted |
 //! | settled | the store has it durably; a synced frame removes the entries | nothing is left to do |
 //!
@@ -38,6 +41,11 @@
 //! Meanwhile its entries can be neither discarded nor pushed out. The rules are applied once, at the sealing: what a
 //! crash leaves sealed is delivered as it was decoded, byte for byte, even if the rules were changed since. What the
 //! store refuses for good goes back as an entry of the kind `refused`.
+//!
+//! A refused record whose batch is not wholly delivered cannot be discarded: the journal still holds it, and after a
+//! crash the store would be given it again ([`crate::Collector::discard`]). What a power cut takes of a confirmation that
+//! was not yet synced brings it back all the same, as an entry or, when the store has changed its mind, as a record: it
+//! was acknowledged once, and is discarded again.
 //!
 //! A record that arrives behind those of a later reception time is not in the order of time; stores must not rely on
 //! it. The day of its first reception changes when it is replayed: whoever published that day has to publish it again.
@@ -70,7 +78,7 @@ pub use error::{QuarantineError, QuarantineFault};
 pub use index::Sum;
 pub(crate) use replayer::Replayer;
 pub use replayer::{REPLAY_ERRORS_MAX, Replayed, Which};
-pub use settings::{QUOTA_MIN_BYTES, QuarantineSettings};
+pub use settings::{QUOTA_MIN_BYTES, QUOTA_PER_BODY, QuarantineSettings};
 
 use crate::journal::files::{Directory, Disk};
 use crate::journal::{Names, TornTail};
@@ -79,7 +87,7 @@ use worker::{Content, Draft, Gauges, Job, Reply, Worker};
 
 /// Jobs that may wait for the thread; whoever comes then waits with what it has.
 const QUEUE_JOBS: usize = 1_024;
-/// Bytes of requests that may wait to be kept; more are refused.
+/// Bytes of requests and records that may wait to be kept, or one that is larger; more are refused.
 const QUEUE_BYTES: usize = 32 << 20;
 /// Most entries of a page.
 pub const PAGE_ENTRIES_MAX: usize = 100;
@@ -244,6 +252,10 @@ impl Quarantine {
         self.ask(|reply| Ok(Job::Promised(after, reply))).await
     }
 
+    async fn forget(&self, ids: Vec<RecordId>) -> Result<u64, QuarantineFault> {
+        self.ask(|reply| Ok(Job::Forget(ids, reply))).await
+    }
+
     async fn seal(&self, records: Vec<Record>) -> Result<(RecordId, Vec<Record>), QuarantineFault> {
         self.ask(|reply| Ok(Job::Seal(records, reply))).await
     }
@@ -258,7 +270,8 @@ impl Quarantine {
 
     fn draft(&self, kind: Kind, content: Content, reply: Option<Reply<Kept>>) -> Result<Draft, QuarantineFault> {
         let bytes = content.bytes();
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // What is larger than all that may wait waits alone: a record that the store refuses has nowhere else to go.
+        let permits = u32::try_from(bytes.min(QUEUE_BYTES as u64)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.shared.budget).try_acquire_many_owned(permits);
         let permit = permit.map_err(|_| QuarantineFault::Unavailable("too much waits to be kept aside".to_owned()))?;
         Ok(Draft { kind, content, permit, bytes, reply })
@@ -290,6 +303,18 @@ impl Found {
     #[must_use]
     pub fn greatest_id(&self) -> Option<RecordId> {
         self.shelf.greatest()
+    }
+
+    /// Records that are on their way to the store since before the last stop: they are accepted, and the redelivery
+    /// window has to know them.
+    ///
+    /// # Errors
+    /// [`QuarantineError::Io`] when the disk does not give them.
+    pub fn sealed(&self) -> Result<Vec<Record>, QuarantineError> {
+        let sealed = self.shelf.sealed().map_err(|fault| {
+            QuarantineError::io("read what the quarantine replays")(std::io::Error::other(fault.to_string()))
+        })?;
+        Ok(sealed.map(|(_, records)| records).unwrap_or_default())
     }
 
     /// What a crash left unfinished; none of it was promised.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::shelf::of_store;
 use super::{Entry, Quarantine, QuarantineFault};
 use crate::drain::{Batch, Replay};
+use crate::redelivery::Window;
 
 /// Entries whose reasons an answer names, at most.
 pub const REPLAY_ERRORS_MAX: usize = 100;
@@ -29,6 +30,9 @@ pub enum Which {
 pub struct Replayed {
     /// Records that are in the store now, and no entries any more.
     pub replayed: u64,
+    /// Entries that are no more because their probes sent them again and that was accepted: the store has, or gets, each
+    /// record once, under the identifier of that time.
+    pub redelivered: u64,
     /// Entries that break a rule still; they are as they were.
     pub invalid: u64,
     /// Entries that the store refused; they say so from now on.
@@ -59,6 +63,7 @@ impl Replayed {
 pub(crate) struct Replayer {
     pub(crate) quarantine: Quarantine,
     pub(crate) drain: mpsc::Sender<Replay>,
+    pub(crate) window: Window,
 }
 
 impl Replayer {
@@ -119,8 +124,21 @@ impl Replayer {
             }
         }
         for records in days.into_values() {
-            let (number, records) = self.quarantine.seal(records).await?;
-            self.finish(number, records, false, outcome).await?;
+            self.replay_day(records, outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Delivers the records of one day, but those that came again and were accepted under other identifiers.
+    async fn replay_day(&self, mut records: Vec<Record>, outcome: &mut Replayed) -> Result<(), QuarantineFault> {
+        while !records.is_empty() {
+            let mut claim = self.window.claim(records);
+            let redelivered = std::mem::take(&mut claim.redelivered);
+            let (number, sealed) = self.quarantine.seal(std::mem::take(&mut claim.fresh)).await?;
+            self.window.settle(&mut claim, &sealed);
+            outcome.redelivered += self.quarantine.forget(redelivered).await?;
+            self.finish(number, sealed, false, outcome).await?;
+            records = claim.undecided().await;
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use super::QuarantineError;
 
 /// The smallest quota: segments of 64 KiB.
 pub const QUOTA_MIN_BYTES: u64 = 1 << 20;
+/// The quota has to be at least so many times the largest body: a segment for each sixteenth of it, and three bodies in
+/// a segment. Text that arrives as Latin-1 doubles in a record, and an entry that is replayed holds its request as well.
+pub const QUOTA_PER_BODY: u64 = 3 * SEGMENTS_PER_QUOTA;
 /// Segments in the quota.
 const SEGMENTS_PER_QUOTA: u64 = 16;
 

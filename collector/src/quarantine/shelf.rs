@@ -262,6 +262,15 @@ impl<D: Disk> Shelf<D> {
         self.remove(&[id])
     }
 
+    /// Removes entries that nobody needs any more because the store gets their records otherwise; how many were there.
+    pub(super) fn forget(&mut self, ids: &[RecordId]) -> Result<u64, QuarantineFault> {
+        let there: Vec<_> = self.holding(ids).into_iter().filter(|id| !self.is_sealed(*id)).collect();
+        if !there.is_empty() {
+            self.remove(&there)?;
+        }
+        Ok(there.len() as u64)
+    }
+
     /// Notes that the records of these entries are going to be inserted into the store as the batch `number`; records
     /// whose entries are gone are left out.
     ///

@@ -42,6 +42,8 @@ pub(super) enum Content {
 pub(super) enum Job {
     Keep(Draft),
     Discard(RecordId, Reply<()>),
+    /// Remove entries whose records were accepted otherwise; answered with how many were there.
+    Forget(Vec<RecordId>, Reply<u64>),
     /// Seal a batch of these records; answered with its number and those whose entries are still there.
     Seal(Vec<Record>, Reply<(RecordId, Vec<Record>)>),
     Settle(Vec<(RecordId, String)>, Reply<()>),
@@ -210,6 +212,7 @@ impl<D: Disk> Worker<D> {
     pub(super) fn process(&mut self, job: Job) {
         match job {
             Job::Discard(id, reply) => self.change(reply, |shelf| shelf.discard(id)),
+            Job::Forget(ids, reply) => self.change(reply, |shelf| shelf.forget(&ids)),
             Job::Seal(records, reply) => {
                 let number = self.names.next(self.clock.now());
                 self.change(reply, |shelf| shelf.seal(number, records).map(|records| (number, records)));

@@ -85,12 +85,12 @@ impl Flights {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, fingerprint: Fingerprint, outcome: &Outcome) {
+    /// Tells everybody what became of a report; a record is remembered if it is young enough at `now`.
+    fn settle(&self, fingerprint: Fingerprint, outcome: &Outcome, now: TimestampUs) {
         let waiting = {
             let mut state = self.lock();
             if let Ok(First { id, ts_reception }) = *outcome {
-                // The reception is the present as the journal knew it; what is too old is judged again at every search.
-                state.table.insert(Entry { fingerprint, id, ts_reception }, ts_reception);
+                state.table.insert(Entry { fingerprint, id, ts_reception }, now);
             }
             state.waiting.remove(&fingerprint).unwrap_or_default()
         };
@@ -106,14 +106,23 @@ impl Ticket {
     pub(super) fn settle(mut self, outcome: &Result<Arc<Record>, AppendError>) {
         self.is_settled = true;
         let first = |record: &Arc<Record>| First { id: record.id, ts_reception: record.ts_reception };
-        self.flights.settle(self.fingerprint, &outcome.as_ref().map(first).map_err(Clone::clone));
+        let outcome = outcome.as_ref().map(first).map_err(Clone::clone);
+        // The reception is the present as the journal knew it; what is too old is judged again at every search.
+        let now = outcome.as_ref().map_or(TimestampUs(0), |first| first.ts_reception);
+        self.flights.settle(self.fingerprint, &outcome, now);
+    }
+
+    /// Tells everybody that the report was accepted as `first`, long before `now` perhaps.
+    pub(super) fn settle_at(mut self, first: First, now: TimestampUs) {
+        self.is_settled = true;
+        self.flights.settle(self.fingerprint, &Ok(first), now);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.flights.settle(self.fingerprint, &Err(AppendError::Closed));
+            self.flights.settle(self.fingerprint, &Err(AppendError::Closed), TimestampUs(0));
         }
     }
 }

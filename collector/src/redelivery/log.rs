@@ -4,10 +4,8 @@
 //! write failed. A file goes when those behind it hold enough, or when everything in it is too old.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use telemetrics_schema::TimestampUs;
 
@@ -15,6 +13,7 @@ use super::fingerprint::Key;
 use super::format::{ENTRY_BYTES, HEADER_BYTES, Header, header, read_entries, read_header, write_entry};
 use super::table::Entry;
 use super::{WindowError, WindowSettings};
+use crate::journal::files::{Directory, Disk, DiskFile};
 
 const EXTENSION: &str = ".seen";
 
@@ -43,36 +42,50 @@ impl Segment {
 }
 
 /// See the module.
-pub(super) struct Log {
+pub(super) struct Log<D: Disk = Directory> {
     settings: WindowSettings,
-    /// The directory, to make creations durable.
-    handle: File,
+    disk: D,
     /// What the fingerprints in it are made with.
     key: Key,
     /// The oldest first.
     segments: VecDeque<Segment>,
     /// The newest segment, unless there is none or nobody knows what its last write left.
-    open: Option<File>,
+    open: Option<D::File>,
     next_sequence: u64,
 }
 
 impl Log {
-    /// Reads all files, the oldest first, and gives each whole entry to `visit`.
+    /// Reads all files in the directory, the oldest first, and gives each whole entry to `visit`.
     ///
     /// # Errors
     /// See [`WindowError`].
     pub(super) fn open(settings: &WindowSettings, visit: impl FnMut(Entry)) -> Result<(Self, Damage), WindowError> {
         let directory = &settings.directory;
-        let handle = create(directory).map_err(WindowError::io(format!("create {}", directory.display())))?;
-        let sequences = list(directory).map_err(WindowError::io(format!("list {}", directory.display())))?;
+        let disk = Directory::beside(directory, EXTENSION);
+        Self::on(disk.map_err(WindowError::io(format!("create {}", directory.display())))?, settings, visit)
+    }
+}
+
+impl<D: Disk> Log<D> {
+    /// Reads all files on `disk`, the oldest first, and gives each whole entry to `visit`. What was given is durable.
+    ///
+    /// # Errors
+    /// See [`WindowError`].
+    pub(super) fn on(
+        disk: D,
+        settings: &WindowSettings,
+        visit: impl FnMut(Entry),
+    ) -> Result<(Self, Damage), WindowError> {
+        let sequences = disk.list().map_err(WindowError::io(format!("list {}", settings.directory.display())))?;
         let mut log = Self {
-            key: key_of(directory, &sequences)?.unwrap_or_else(Key::random),
+            key: Key::random(),
             next_sequence: sequences.last().map_or(1, |newest| newest + 1),
             settings: settings.clone(),
-            handle,
+            disk,
             segments: VecDeque::new(),
             open: None,
         };
+        log.key = log.known_key(&sequences)?.unwrap_or(log.key);
         let damage = log.read(&sequences, visit)?;
         log.go_on()?;
         Ok((log, damage))
@@ -107,8 +120,7 @@ impl Log {
         while self.is_oldest_useless(now)
             && let Some(oldest) = self.segments.front()
         {
-            let path = self.path(oldest.sequence);
-            remove(&path).map_err(WindowError::io(format!("remove {}", path.display())))?;
+            self.remove(oldest.sequence)?;
             self.segments.pop_front();
         }
         Ok(())
@@ -129,31 +141,65 @@ impl Log {
     fn read(&mut self, sequences: &[u64], mut visit: impl FnMut(Entry)) -> Result<Damage, WindowError> {
         let mut damage = Damage::default();
         for sequence in sequences {
-            let path = self.path(*sequence);
-            let bytes = fs::read(&path).map_err(WindowError::io(format!("read {}", path.display())))?;
+            let bytes = self.bytes_of(*sequence, u64::MAX)?;
             if read_header(&bytes) == Header::Known(self.key) {
                 let (segment, damaged) = read_segment(*sequence, &bytes, &mut visit);
                 self.segments.push_back(segment);
                 damage.entries += damaged;
             } else {
-                tracing::warn!(file = %path.display(), "a part of the memory of redeliveries is unreadable and removed");
-                remove(&path).map_err(WindowError::io(format!("remove {}", path.display())))?;
+                let file = self.path(*sequence);
+                tracing::warn!(file = %file.display(), "a part of the memory of redeliveries is unreadable and removed");
+                self.remove(*sequence)?;
                 damage.files += 1;
             }
         }
         Ok(damage)
     }
 
-    /// Gets the newest file ready for appending.
+    /// The key of the newest file that has one.
+    fn known_key(&self, sequences: &[u64]) -> Result<Option<Key>, WindowError> {
+        let mut newest = None;
+        for sequence in sequences {
+            match read_header(&self.bytes_of(*sequence, HEADER_BYTES as u64)?) {
+                Header::Known(key) => newest = Some(key),
+                Header::Other(version) => {
+                    let file = self.path(*sequence);
+                    return Err(WindowError::Incompatible(format!("{} has format {version}", file.display())));
+                }
+                Header::Unreadable => {}
+            }
+        }
+        Ok(newest)
+    }
+
+    fn bytes_of(&self, sequence: u64, limit: u64) -> Result<Vec<u8>, WindowError> {
+        let action = || format!("read {}", self.path(sequence).display());
+        self.disk.read(sequence, limit).map_err(|error| WindowError::io(action())(error))
+    }
+
+    fn remove(&self, sequence: u64) -> Result<(), WindowError> {
+        let action = || format!("remove {}", self.path(sequence).display());
+        self.disk.remove(sequence).map_err(|error| WindowError::io(action())(error))
+    }
+
+    /// Gets the newest file ready for appending, and makes durable what was read of it.
+    ///
+    /// The process before may have died before its sync, or behind a failed one, which leaves pages that are read but
+    /// never will be on disk: all of it is written again.
     fn go_on(&mut self) -> Result<(), WindowError> {
         let Some(newest) = self.segments.back() else { return Ok(()) };
-        let (path, bytes) = (self.path(newest.sequence), newest.bytes());
+        let (sequence, end) = (newest.sequence, newest.bytes());
+        let bytes = self.bytes_of(sequence, end)?;
         let open = || {
-            let file = OpenOptions::new().write(true).open(&path)?;
-            file.set_len(bytes)?;
+            let file = self.disk.open(sequence)?;
+            file.put(0, &bytes)?;
+            file.truncate(end)?;
+            file.sync_data()?;
+            self.disk.sync_directory()?;
             Ok(file)
         };
-        self.open = Some(open().map_err(WindowError::io(format!("open {}", path.display())))?);
+        let action = || format!("go on with {}", self.path(sequence).display());
+        self.open = Some(open().map_err(|error| WindowError::io(action())(error))?);
         Ok(())
     }
 
@@ -170,21 +216,20 @@ impl Log {
     fn begin(&mut self) -> io::Result<()> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let path = self.path(sequence);
-        let file = self.create(&path).inspect_err(|_| {
+        let file = self.create(sequence).inspect_err(|_| {
             // What is left of it holds nothing; if it cannot be removed now, the next start does it.
-            let _ = remove(&path);
+            let _ = self.disk.remove(sequence);
         })?;
         self.segments.push_back(Segment { sequence, entries: 0, newest: TimestampUs(i64::MIN) });
         self.open = Some(file);
         Ok(())
     }
 
-    fn create(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all_at(&header(&self.key), 0)?;
+    fn create(&self, sequence: u64) -> io::Result<D::File> {
+        let file = self.disk.create(sequence)?;
+        file.put(0, &header(&self.key))?;
         file.sync_data()?;
-        self.handle.sync_all()?;
+        self.disk.sync_directory()?;
         Ok(file)
     }
 
@@ -197,16 +242,20 @@ impl Log {
         for entry in piece {
             write_entry(&mut bytes, entry);
         }
-        file.write_all_at(&bytes, newest.bytes())?;
-        file.sync_data()?;
+        file.put(newest.bytes(), &bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
+            // What can be read and is perhaps not on disk must not pass for noted after a restart. These entries are
+            // given again, and go into another file.
+            let _ = file.truncate(newest.bytes());
+        })?;
         newest.entries += piece.len();
         newest.newest = piece.iter().map(|entry| entry.ts_reception).fold(newest.newest, TimestampUs::max);
         self.open = Some(file);
         Ok(())
     }
 
+    /// For messages.
     fn path(&self, sequence: u64) -> PathBuf {
-        path_of(&self.settings.directory, sequence)
+        self.settings.directory.join(format!("{sequence:016x}{EXTENSION}"))
     }
 }
 
@@ -225,66 +274,4 @@ fn read_segment(sequence: u64, bytes: &[u8], visit: &mut impl FnMut(Entry)) -> (
     // What is not whole at the end is what a crash left of a write that was never answered.
     let damaged = segment.entries - whole;
     (segment, damaged)
-}
-
-/// The key of the newest file that has one.
-fn key_of(directory: &Path, sequences: &[u64]) -> Result<Option<Key>, WindowError> {
-    let mut newest = None;
-    for sequence in sequences {
-        let path = path_of(directory, *sequence);
-        let bytes = first_bytes(&path).map_err(WindowError::io(format!("read {}", path.display())))?;
-        match read_header(&bytes) {
-            Header::Known(key) => newest = Some(key),
-            Header::Other(version) => {
-                return Err(WindowError::Incompatible(format!("{} has format {version}", path.display())));
-            }
-            Header::Unreadable => {}
-        }
-    }
-    Ok(newest)
-}
-
-fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES);
-    File::open(path)?.take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Sequence numbers of all files, the smallest first.
-fn list(directory: &Path) -> io::Result<Vec<u64>> {
-    let mut sequences = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        sequences.extend(entry?.file_name().to_str().and_then(parse_name));
-    }
-    sequences.sort_unstable();
-    Ok(sequences)
-}
-
-fn parse_name(name: &str) -> Option<u64> {
-    let sequence = u64::from_str_radix(name.strip_suffix(EXTENSION)?, 16).ok()?;
-    (name == name_of(sequence)).then_some(sequence)
-}
-
-fn name_of(sequence: u64) -> String {
-    format!("{sequence:016x}{EXTENSION}")
-}
-
-fn path_of(directory: &Path, sequence: u64) -> PathBuf {
-    directory.join(name_of(sequence))
-}
-
-fn create(directory: &Path) -> io::Result<File> {
-    if !directory.is_dir() {
-        fs::create_dir_all(directory)?;
-        // Its own entry in the directory above has to survive as well.
-        File::open(directory.join(".."))?.sync_all()?;
-    }
-    File::open(directory)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
 }

@@ -17,6 +17,9 @@
 //! - Accepted: it is answered at once. The report is equal, so that the record can be made from the request, the
 //!   identifier and the time (`table.rs` keeps nothing else: 38 bytes a record, below 80 MB for 2 million).
 //!
+//! What the quarantine replays has its identifier already and goes past the journal (`claim.rs`): it is in flight until
+//! the quarantine has sealed it, and accepted from then on. [`Window::open`] is given what a crash left sealed.
+//!
 //! # How it survives
 //! What the journal holds comes back from the journal. What has left it stands in the log (`log.rs`, `format.rs`):
 //! 1. The store has a batch durably.
@@ -44,6 +47,7 @@ use tokio::sync::oneshot;
 
 use crate::journal::AppendError;
 
+mod claim;
 mod error;
 mod fingerprint;
 mod finishing;
@@ -85,7 +89,7 @@ pub struct Accepted {
 pub struct Remembered {
     /// Records that are remembered from the log.
     pub logged: usize,
-    /// Records that are remembered from the journal alone.
+    /// Records that are remembered from the journal, or from a sealed batch of the quarantine, alone.
     pub pending: usize,
     /// Entries of the log that are damaged; a redelivery of their records makes a second record.
     pub damaged_entries: usize,
@@ -152,7 +156,8 @@ struct Wave {
 }
 
 impl Window {
-    /// Remembers what the log holds and `pending`, the records that the journal has replayed, in their order.
+    /// Remembers what the log holds and `pending`: the records that the journal has replayed, in their order, and those
+    /// that the quarantine has sealed.
     ///
     /// Two million entries take less than a second.
     ///
@@ -191,7 +196,7 @@ impl Window {
         F: Future<Output = Result<Arc<Record>, AppendError>> + Send + 'static,
     {
         let Some(fingerprint) = self.shared.fingerprint(&report) else {
-            return append(report).await.map(Accepted::now);
+            return Finishing::new(append(report)).await.map(Accepted::now);
         };
         match self.shared.flights.admit(fingerprint, self.shared.clock.now()) {
             Admission::Fresh(ticket) => settled(ticket, append(report)).await.map(Accepted::now),
@@ -242,8 +247,9 @@ impl Window {
     pub fn stats(&self) -> WindowStats {
         let now = self.shared.clock.now();
         let in_flight = self.shared.flights.in_flight() as u64;
-        let mut state = self.shared.flights.lock();
-        state.table.expire(now);
+        // In steps, so that records which arrive meanwhile get their turn.
+        while self.shared.flights.lock().table.expire(now) {}
+        let state = self.shared.flights.lock();
         WindowStats {
             records: state.table.len() as u64,
             oldest_reception: state.table.oldest(),

@@ -13,6 +13,10 @@ use super::fingerprint::Fingerprint;
 /// Most entries of a table: positions have 31 bits in the index, and a table of this size takes 640 MB.
 pub const RECORDS_MAX: usize = 1 << 24;
 
+/// Entries that are forgotten at a time: after a day without records all of them are too old at once, and whoever waits
+/// for the table must not wait for all of them.
+pub(super) const EXPIRED_AT_ONCE: usize = 256;
+
 const EMPTY: u32 = 0;
 const OCCUPIED: u32 = 1 << 31;
 const NUMBER_MASK: u32 = OCCUPIED - 1;
@@ -86,11 +90,17 @@ impl Table {
         self.entries.push_back(entry);
     }
 
-    /// Forgets what is too old at `now`.
-    pub(super) fn expire(&mut self, now: TimestampUs) {
-        while self.entries.front().is_some_and(|oldest| !self.is_young(oldest, now)) {
+    /// Forgets some of what is too old at `now`; whether there may be more.
+    ///
+    /// What is not forgotten yet is found by no search.
+    pub(super) fn expire(&mut self, now: TimestampUs) -> bool {
+        for _ in 0..EXPIRED_AT_ONCE {
+            if self.entries.front().is_none_or(|oldest| self.is_young(oldest, now)) {
+                return false;
+            }
             self.forget_oldest();
         }
+        true
     }
 
     /// Number of the entry that will come next; numbers grow by one and are never used again.
@@ -252,6 +262,19 @@ mod tests {
         assert_eq!(found(&table, 2, AGE_US), Some(12));
         table.expire(TimestampUs(50 + AGE_US));
         assert_eq!((found(&table, 2, 50 + AGE_US), table.len()), (Some(12), 1));
+    }
+
+    #[test]
+    fn a_day_without_records_is_forgotten_in_steps() {
+        let mut table = Table::new(10 * EXPIRED_AT_ONCE, AGE_US);
+        for id in (1_i64..).take(2 * EXPIRED_AT_ONCE + 1) {
+            table.insert(entry(u128::from(id.unsigned_abs()), id, 0), TimestampUs(0));
+        }
+        table.insert(entry(0, i64::MAX, AGE_US), TimestampUs(AGE_US));
+        assert_eq!(table.len(), EXPIRED_AT_ONCE + 2, "one step and the new one");
+        assert_eq!((found(&table, 0, AGE_US), found(&table, 500, AGE_US)), (Some(i64::MAX), None));
+        assert!(table.expire(TimestampUs(AGE_US)) && !table.expire(TimestampUs(AGE_US)));
+        assert_eq!((table.len(), found(&table, 0, AGE_US)), (1, Some(i64::MAX)));
     }
 
     #[test]

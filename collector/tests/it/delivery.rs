@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
-use telemetrics_collector::quarantine::QuarantineSettings;
+use telemetrics_collector::quarantine::{QuarantineFault, QuarantineSettings};
 use telemetrics_collector::redelivery::WindowSettings;
 use telemetrics_collector::store::{EmbeddedStore, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
@@ -23,6 +23,9 @@ const NOW_US: i64 = 1_795_342_080 * US_PER_S;
 /// Only a flush or a stop delivers within a test.
 const NEVER: Duration = Duration::from_hours(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
+/// Memory for about two records of [`LONG`] bytes.
+const SMALL_MEMORY_BYTES: usize = 8_000;
+const LONG: usize = 3_000;
 
 struct TestClock(AtomicI64);
 
@@ -56,7 +59,10 @@ impl Place {
     }
 
     async fn start(&self) -> (Collector, RunningDrain, Recent) {
-        let recent = Recent::default();
+        self.start_with(Recent::default()).await
+    }
+
+    async fn start_with(&self, recent: Recent) -> (Collector, RunningDrain, Recent) {
         let settings = CollectorSettings {
             ids: ids(),
             journal: self.journal_settings(),
@@ -133,6 +139,55 @@ async fn a_flush_delivers_and_releases() {
     assert_eq!(recent.rows(), 3);
     assert_eq!(collector.pending().flush(NEVER).await, 0);
     assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+    running.stop(STOP_LIMIT).await;
+}
+
+/// So many reports that memory holds the first ones only.
+fn long_reports(count: usize) -> Vec<Report> {
+    (0..count).map(|at| report(&format!("{at}{}", "x".repeat(LONG)))).collect()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_is_read_back_and_delivered_once() {
+    let place = Place::new();
+    let (collector, running, recent) = place.start_with(Recent::with_limit(SMALL_MEMORY_BYTES)).await;
+    let mut ids = Vec::new();
+    for report in long_reports(40) {
+        ids.push(collector.accept(report).await.expect("accepted").id.0);
+    }
+    assert_eq!(collector.pending().flush(NEVER).await, 0);
+    assert_eq!((place.delivered(), recent.rows()), (ids, 0));
+    running.stop(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_backlog_larger_than_memory_survives_a_restart_with_its_seal() {
+    let place = Place::new();
+    let (journal, recent) = place.journal();
+    let mut records = journal.append_many(long_reports(40)).await.expect("acknowledged");
+    let batch = Batch::of(recent.first_batch(30, usize::MAX)).expect("records");
+    journal.seal(*batch.seal()).await.expect("sealed");
+    journal.shutdown().await;
+    // The sealed batch alone is larger than the memory of the next process.
+    let (collector, running, recent) = place.start_with(Recent::with_limit(SMALL_MEMORY_BYTES)).await;
+    records.push(collector.accept(report("behind the backlog")).await.expect("accepted"));
+    running.stop(STOP_LIMIT).await;
+    assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+}
+
+#[tokio::test]
+async fn a_refused_record_is_discarded_when_its_batch_is_delivered_and_not_before() {
+    let place = Place::new();
+    let (collector, running, _) = place.start().await;
+    let record = accept(&collector, &["one"]).await.remove(0);
+    let id = record.id;
+    assert_eq!(collector.discard(id).await, Err(QuarantineFault::NotFound(id)));
+    // As the drain does in the middle of a batch.
+    collector.quarantine().keep_refused(record, "no".to_owned()).await.expect("kept");
+    let refused = collector.discard(id).await;
+    assert!(matches!(refused, Err(QuarantineFault::Unavailable(_))), "{refused:?}");
+    assert_eq!(collector.pending().flush(NEVER).await, 0);
+    assert_eq!(collector.discard(id).await, Ok(()));
     running.stop(STOP_LIMIT).await;
 }
 

@@ -11,7 +11,7 @@ use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::{params, record};
 use crate::error::{InvalidParameter, WebError};
-use crate::state::AppState;
+use crate::state::CollectorState;
 
 /// Header of a request whose value is nobody's business: it lets records in.
 const TELEMETRY_ID_HEADER: &str = "telemetry";
@@ -61,7 +61,7 @@ struct Request {
 /// # Errors
 /// 400 names the parameter that cannot be used.
 pub async fn list(
-    State(state): State<AppState>,
+    State(state): State<CollectorState>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
     let (filter, limit) = parameters(&pairs)?;
@@ -79,7 +79,7 @@ pub async fn list(
 ///
 /// # Errors
 /// 404 when there is none.
-pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, WebError> {
+pub async fn show(State(state): State<CollectorState>, Path(id): Path<String>) -> Result<Response, WebError> {
     let entry = state.collector.quarantine().entry(number(&id)?).await?;
     Ok(Json(Shown::from(entry)).into_response())
 }
@@ -88,7 +88,10 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Resu
 ///
 /// # Errors
 /// 404 when there is none, 400 for evidence, 503 when the store is slow.
-pub async fn replay_one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Replayed>, WebError> {
+pub async fn replay_one(
+    State(state): State<CollectorState>,
+    Path(id): Path<String>,
+) -> Result<Json<Replayed>, WebError> {
     let which = Which::One(number(&id)?);
     Ok(Json(state.collector.replay(which, state.rules.clone()).await?))
 }
@@ -97,16 +100,16 @@ pub async fn replay_one(State(state): State<AppState>, Path(id): Path<String>) -
 ///
 /// # Errors
 /// 503 when the store is slow; the replay goes on then.
-pub async fn replay_all(State(state): State<AppState>) -> Result<Json<Replayed>, WebError> {
+pub async fn replay_all(State(state): State<CollectorState>) -> Result<Json<Replayed>, WebError> {
     Ok(Json(state.collector.replay(Which::All, state.rules.clone()).await?))
 }
 
 /// `DELETE /api/quarantine/{id}`: deletes one entry for good.
 ///
 /// # Errors
-/// 404 when there is none, 400 while it is being replayed.
-pub async fn discard(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, WebError> {
-    state.collector.quarantine().discard(number(&id)?).await?;
+/// 404 when there is none, 400 while it is being replayed, 503 while the rest of a refused record's batch is on its way.
+pub async fn discard(State(state): State<CollectorState>, Path(id): Path<String>) -> Result<StatusCode, WebError> {
+    state.collector.discard(number(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use telemetrics_collector::quarantine::QUOTA_PER_BODY;
+
 use super::Config;
 use super::error::{ConfigError, Problem};
 use super::file::{self, Entry};
-use super::settings::{QUARANTINE_PER_BODY, QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
+use super::settings::{QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
 use super::store::Password;
 
 /// Longest part of a refused value that an error message repeats, in characters.
@@ -126,7 +128,7 @@ impl Config {
                 "journal.quota_bytes",
                 "journal.segment_bytes",
             ),
-            (quarantine.quota_bytes, QUARANTINE_PER_BODY, body, "quarantine.quota_bytes", "body_limit_bytes"),
+            (quarantine.quota_bytes, QUOTA_PER_BODY, body, "quarantine.quota_bytes", "body_limit_bytes"),
         ];
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
         broken

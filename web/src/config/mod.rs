@@ -112,6 +112,8 @@ pub struct Drain {
     pub batch_bytes: usize,
     /// Age of the oldest record of a batch, in milliseconds.
     pub batch_age_ms: u64,
+    /// Memory of records that are not in the store, in bytes; what is beyond waits in the journal only.
+    pub memory_bytes: usize,
 }
 
 impl Default for Config {
@@ -163,7 +165,12 @@ impl Default for RateLimit {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { batch_rows: 131_072, batch_bytes: 64 * 1024 * 1024, batch_age_ms: 60_000 }
+        Self {
+            batch_rows: 131_072,
+            batch_bytes: 16 * 1024 * 1024,
+            batch_age_ms: 60_000,
+            memory_bytes: 48 * 1024 * 1024,
+        }
     }
 }
 

@@ -25,8 +25,6 @@ pub const BATCH_ROWS_MAX: u64 = 1_048_448;
 pub const SEGMENT_PER_BODY: u64 = 4;
 /// One segment is written while the one before it waits for the store.
 pub const QUOTA_PER_SEGMENT: u64 = 2;
-/// A segment of the quarantine is a sixteenth of its quota and has to hold the largest request.
-pub const QUARANTINE_PER_BODY: u64 = 16;
 
 const NAME_CHARS: usize = 256;
 const GIB: u64 = 1024 * MIB;
@@ -287,7 +285,7 @@ pub const SETTINGS: &[Setting] = &[
             max: 64 * GIB,
             set: |config, number| config.quarantine.quota_bytes = number,
         },
-        doc: "Disk space of the whole quarantine, of which entries take half. At least 16 times body_limit_bytes.",
+        doc: "Disk space of the whole quarantine, of which entries take half. At least 48 times body_limit_bytes.",
         show: |config| config.quarantine.quota_bytes.to_string(),
     },
     Setting {
@@ -370,6 +368,17 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 10, max: 3_600_000, set: |config, number| config.drain.batch_age_ms = number },
         doc: "Age of its oldest record after which a batch is sent to the store.",
         show: |config| config.drain.batch_age_ms.to_string(),
+    },
+    Setting {
+        key: "drain.memory_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: 1024 * 1024,
+            max: 16 * GIB,
+            set: |config, number| config.drain.memory_bytes = to_usize(number),
+        },
+        doc: "Memory for acknowledged records that the store does not have yet; more of them wait in the journal only.",
+        show: |config| config.drain.memory_bytes.to_string(),
     },
     Setting {
         key: "retention",

@@ -56,7 +56,7 @@ fn every_setting_of_a_file_arrives() {
         segment_bytes = 0x400000
         quota_bytes = 8_388_608
         [quarantine]
-        quota_bytes = 1_048_576
+        quota_bytes = 3_145_728
         entries = 5
         age_days = 7
         [redelivery]
@@ -68,6 +68,7 @@ fn every_setting_of_a_file_arrives() {
         batch_rows = 10
         batch_bytes = 100_000
         batch_age_ms = 20
+        memory_bytes = 2_097_152
         [retention]
         default_days = 0
         rules = [
@@ -98,10 +99,10 @@ fn every_setting_of_a_file_arrives() {
         read_wait_ms: 250,
         store: Store::ClickHouse(server),
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
-        quarantine: Quarantine { quota_bytes: 1_048_576, entries: 5, age_days: 7 },
+        quarantine: Quarantine { quota_bytes: 3_145_728, entries: 5, age_days: 7 },
         redelivery: Redelivery { records: 1_000 },
         rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
-        drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20 },
+        drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20, memory_bytes: 2_097_152 },
         retention: RetentionPolicy {
             default_days: 0,
             rules: vec![
@@ -314,9 +315,9 @@ fn sizes_that_contradict_each_other_are_refused_at_their_edges() {
 #[test]
 fn a_quarantine_that_cannot_hold_a_request_is_refused_at_its_edge() {
     let sizes = |quota: u64| parse(&format!("body_limit_bytes={MIB}\n[quarantine]\nquota_bytes={quota}\n"));
-    assert!(sizes(16 * MIB).is_ok());
-    let message = sizes(16 * MIB - 1).expect_err("a quota that is too small").to_string();
-    assert!(message.contains("`quarantine.quota_bytes` (16777215) must be at least 16 times"), "{message}");
+    assert!(sizes(48 * MIB).is_ok());
+    let message = sizes(48 * MIB - 1).expect_err("a quota that is too small").to_string();
+    assert!(message.contains("`quarantine.quota_bytes` (50331647) must be at least 48 times"), "{message}");
 }
 
 #[test]

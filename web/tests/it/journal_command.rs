@@ -1,6 +1,8 @@
 //! `telemetrics journal`: looks at what a server left behind, and repairs it only when it is told to.
 
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -54,6 +56,17 @@ fn a_damaged_journal_is_told_repaired_and_used_again() {
     server.restart();
     accepted(&server, &Post::default());
     assert_ends(&journal(&["repair", "--yes"], &data), 0, "sound");
+}
+
+#[test]
+fn who_stops_reading_changes_no_exit_code() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (out, reader) = UnixStream::pair().expect("a pair");
+    drop(reader);
+    let mut program = Command::new(PROGRAM);
+    program.args(["journal", "inspect"]).arg(directory.path()).stdout(OwnedFd::from(out)).stderr(Stdio::piped());
+    let output = program.output().expect("the program runs");
+    assert!(output.status.success(), "{}", says(&output));
 }
 
 #[test]

@@ -182,8 +182,10 @@ fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     let database = database_at(1);
     note(&database, LATEST + 1, "9.8.7");
     let (before, url) = (structure(&database), address(&database));
-    for command in [&["migrate"][..], &["serve", "--listen", "127.0.0.1:0"]] {
-        let ended = ended(&[command, &["--clickhouse", &url]].concat());
+    let listen = ["--listen", "127.0.0.1:0"];
+    let roles = ["serve", "collector", "web"].map(|role| [&[role][..], &listen].concat());
+    for command in roles.iter().chain([&vec!["migrate"]]) {
+        let ended = ended(&[command.as_slice(), &["--clickhouse", &url]].concat());
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
         let known = format!("knows versions up to {LATEST}");
         for part in

@@ -1,12 +1,13 @@
 //! What breaks a rule, seen from outside: a probe's record is kept, shown, replayed once a rule was loosened, discarded.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
 use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{Post, Server};
 
-use crate::servers::{PROGRAM, id_of, json, records};
+use crate::servers::{PROGRAM, id_of, ids, json, records};
 
 const STRICT: &str = "strict_fields = true\n";
 
@@ -62,6 +63,24 @@ fn a_probes_record_is_owed_and_replayed_once_a_rule_was_loosened() {
     server.kill();
     server.restart();
     assert_eq!(records(&server, "").len(), 2, "neither lost nor doubled");
+}
+
+#[test]
+fn a_record_that_its_probe_sends_again_around_a_replay_is_stored_once() {
+    let mut server = Server::start_with_config(PROGRAM, STRICT, &[]);
+    let [before, after] = ["before\n", "after\n"].map(|payload| without_processor(payload).in_headers());
+    let [_, owed] = [&before, &after].map(|request| id_of(&server.send(request)));
+    reconfigure(&mut server, "");
+    let accepted = id_of(&server.send(&before));
+    let outcome = json(&request(&server, "POST", "/api/quarantine/replay"));
+    assert_eq!((&outcome["replayed"], &outcome["redelivered"]), (&Value::from(1), &Value::from(1)), "{outcome}");
+    assert!(entries(&server, "").is_empty());
+    assert_eq!(id_of(&server.send(&after)), owed);
+    server.kill();
+    server.restart();
+    assert_eq!([&before, &after].map(|request| id_of(&server.send(request))), [accepted, owed]);
+    let stored: BTreeSet<_> = ids(&records(&server, "")).into_iter().collect();
+    assert_eq!((records(&server, "").len(), stored), (2, BTreeSet::from([accepted, owed])));
 }
 
 #[test]

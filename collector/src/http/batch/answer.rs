@@ -91,7 +91,7 @@ impl End {
         match self {
             Self::Whole => None,
             Self::Stopped(Stop::TooLarge) => Some(Reason::TooLarge),
-            Self::Stopped(Stop::Broken(_) | Stop::Abandoned) => Some(Reason::Body),
+            Self::Stopped(Stop::Late | Stop::Broken(_) | Stop::Abandoned) => Some(Reason::Body),
             Self::Refused(AppendError::Invalid(_)) => Some(Reason::Invalid),
             Self::Refused(_) => Some(Reason::Unavailable),
             Self::TooMany(_) => Some(Reason::RateLimit),
@@ -107,12 +107,13 @@ impl End {
     }
 
     fn status(&self) -> StatusCode {
-        match self.reason() {
-            None => StatusCode::OK,
-            Some(Reason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Some(Reason::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
-            Some(Reason::RateLimit) => StatusCode::TOO_MANY_REQUESTS,
-            Some(_) => StatusCode::BAD_REQUEST,
+        match (self.reason(), self) {
+            (None, _) => StatusCode::OK,
+            (_, Self::Stopped(Stop::Late)) => StatusCode::REQUEST_TIMEOUT,
+            (Some(Reason::TooLarge), _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (Some(Reason::Unavailable), _) => StatusCode::SERVICE_UNAVAILABLE,
+            (Some(Reason::RateLimit), _) => StatusCode::TOO_MANY_REQUESTS,
+            (Some(_), _) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -124,7 +125,7 @@ impl End {
                 limits.batch_bytes,
                 limits.lines()
             ),
-            Self::Stopped(Stop::Broken(sentence)) => sentence.clone(),
+            Self::Stopped(stop @ (Stop::Late | Stop::Broken(_))) => stop.to_string(),
             Self::Stopped(Stop::Abandoned) => "The body was not read to its end.".to_owned(),
             Self::Refused(AppendError::Invalid(reason)) => format!("A record cannot be kept: {reason}."),
             Self::TooMany(retry) => format!("Too many records: {retry}."),
@@ -188,6 +189,12 @@ mod tests {
                 "The batch is larger than 6400 bytes, or has more than 100 lines.",
             ),
             (End::Stopped(Stop::Broken("It broke.".to_owned())), 400, false, "It broke."),
+            (
+                End::Stopped(Stop::Late),
+                408,
+                false,
+                "The body took too long to arrive: send 16384 bytes a second at least, or less at once.",
+            ),
             (
                 End::Refused(AppendError::Full("quota_bytes are used")),
                 503,

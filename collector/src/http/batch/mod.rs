@@ -10,7 +10,7 @@
 //! - Rejected lines are told and not kept, whatever `on_invalid` says: unlike a probe, who sends batches reads answers.
 //! - An answer other than 200 has the same counts, a `message` and `next_line`: what stands before that line is dealt
 //!   with, what was accepted of it is durable; nothing from there on was kept. A batch that is broken off inside of a
-//!   line is told so with 400, a journal that cannot take more with 503, a
+//!   line is told so with 400, one that arrives too slowly with 408, a journal that cannot take more with 503, a
 //!   telemetry id over its rate limit with 429.
 //! - A content encoding is also taken off a body that is no batch.
 //!
@@ -47,7 +47,7 @@ pub const BATCHES_MAX: usize = 16;
 /// Chunks of all batches that wait for the journal at the same time. They fill a quarter of its queue of records, so
 /// that batches never make single records be refused.
 const CHUNKS_IN_JOURNAL_MAX: usize = 4;
-/// How long a batch may take to arrive. A sender that is slower sends smaller batches.
+/// How long a batch may take to arrive, however fast its sender is. A sender that is slower sends smaller batches.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long a batch waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -172,6 +172,7 @@ fn record(body: Vec<u8>, limits: Limits) -> Result<Bytes, Refusal> {
 fn refusal(stop: &Stop, limits: Limits) -> Refusal {
     match stop {
         Stop::TooLarge => Refusal::TooLarge { limit_bytes: limits.batch_bytes },
+        Stop::Late => Refusal::Late(stop.to_string()),
         Stop::Broken(_) | Stop::Abandoned => Refusal::Body(stop.to_string()),
     }
 }

@@ -275,7 +275,7 @@ fn a_full_disk_refuses_records_keeps_what_was_acknowledged_and_recovers() {
         drop(journal);
         let journal = Open::new(&disk.after_power_cut(3), &settings, &clock).expect("opened");
         assert_eq!(journal.recovered.pending, acknowledged);
-        assert_eq!(records_of(&journal.recent)[0].id, first);
+        assert_eq!(journal.pending()[0].id, first);
     }
 }
 
@@ -309,7 +309,7 @@ fn a_failed_sync_acknowledges_nothing_and_the_next_group_is_kept() {
     assert_eq!(journal.stats().failures, 1);
     for disk in [disk.after_kill(), disk.after_power_cut(1)] {
         let journal = Open::new(&disk, &settings, &clock).expect("opened");
-        let payloads: Vec<_> = records_of(&journal.recent).into_iter().map(|r| r.report.payload).collect();
+        let payloads: Vec<_> = journal.pending().into_iter().map(|r| r.report.payload).collect();
         assert_eq!(payloads, ["before", "after"]);
         assert_eq!(journal.recovered.torn, None);
     }
@@ -361,7 +361,7 @@ fn the_oldest_pending_record_has_its_reception_time_in_the_statistics() {
     let (disk, clock) = (Forgetful::new(), TestClock::new());
     let mut journal = Open::new(&disk, &small_settings(), &clock).expect("opened");
     let first = append_one(&mut journal, "a");
-    let received = records_of(&journal.recent)[0].ts_reception;
+    let received = journal.pending()[0].ts_reception;
     clock.turn_by_us(5_000_000);
     let second = append_one(&mut journal, "b");
     assert_eq!(journal.stats().oldest_pending, Some(received));

@@ -84,9 +84,37 @@ fn a_power_cut_during_recovery_loses_nothing_either() {
             drop(Open::new(&torn, &settings, &clock));
             let journal = Open::new(&torn.after_power_cut(seed + 1), &settings, &clock).expect("recovered");
             let promised: Vec<_> = world.acknowledged.keys().filter(|id| Some(**id) > world.confirmed).collect();
-            let found = records_of(&journal.recent);
+            let found = journal.pending();
             assert!(promised.iter().all(|id| found.iter().any(|record| record.id == **id)));
         }
+    }
+}
+
+/// A journal with an empty segment and the header of a next one that is on disk and was then emptied in memory.
+fn emptied_header(seed: u64) -> Forgetful {
+    let (disk, settings, clock) = (Forgetful::new().after_power_cut(seed), small_settings(), TestClock::new());
+    let (mut journal, mut world) = (Open::new(&disk, &settings, &clock).expect("opened"), World::default());
+    // The write fails, and what should empty the segment: it is given up.
+    disk.fail_after(0, 2);
+    world.append(&mut journal, &[1]);
+    // The next segment is created and gets a header whose sync fails, and then cannot be created again.
+    disk.fail_after(3, 2);
+    world.append(&mut journal, &[1]);
+    world.append(&mut journal, &[1]);
+    assert!(world.acknowledged.is_empty());
+    disk.after_kill()
+}
+
+#[test]
+fn a_header_that_was_emptied_does_not_come_back_and_cut_off_what_was_acknowledged() {
+    for seed in 0..64 {
+        let (disk, settings, clock) = (emptied_header(seed), small_settings(), TestClock::new());
+        let mut journal = Open::new(&disk, &settings, &clock).expect("recovered");
+        let mut world = World::default();
+        world.append(&mut journal, &[1]);
+        assert_eq!(world.acknowledged.len(), 1);
+        let journal = Open::new(&disk.after_power_cut(seed), &settings, &clock).expect("recovered");
+        assert_eq!(journal.recovered.pending, 1, "seed {seed}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::super::files::{Disk, DiskFile};
+use super::super::files::{Disk, DiskFile, SegmentReader};
 
 /// What a disk writes or does not write as a whole.
 const SECTOR_BYTES: usize = 512;
@@ -324,6 +324,18 @@ impl Disk for Forgetful {
         let mut state = self.lock();
         state.salts += 1;
         Chance(state.salts).next()
+    }
+
+    fn reader(&self) -> Arc<dyn SegmentReader> {
+        Arc::new(self.clone())
+    }
+}
+
+impl SegmentReader for Forgetful {
+    fn read_at(&self, sequence: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let segment = self.read(sequence, u64::MAX)?;
+        let from = usize::try_from(offset).expect("small");
+        segment.get(from..from + bytes).map(<[u8]>::to_vec).ok_or(io::ErrorKind::UnexpectedEof.into())
     }
 }
 

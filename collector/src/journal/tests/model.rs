@@ -70,6 +70,8 @@ impl Life {
         }
         if self.disk.is_dead() {
             self.resurrect();
+        } else if let Some(journal) = &self.journal {
+            self.world.check_shown(journal);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use telemetrics_schema::batch::from_batch;
 use telemetrics_schema::recent::Recent;
@@ -10,6 +9,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use tokio::sync::oneshot;
 
+use super::super::backlog::Backlog;
 use super::super::frame::record_bound_bytes;
 use super::super::queue::{Append, Group};
 use super::super::segment::CONTROL_RESERVE_BYTES;
@@ -17,28 +17,10 @@ use super::super::stats::Gauges;
 use super::super::writer::Writer;
 use super::super::{AppendError, Ids, JournalError, JournalSettings, JournalStats, Recovered, Seal};
 use super::forgetful::Forgetful;
+pub(super) use crate::testing::TestClock;
 
-/// Some time in November 2026.
-const NOW_US: i64 = 1_795_342_080_000_000;
-
-/// A clock that tests set.
-pub(super) struct TestClock(AtomicI64);
-
-impl TestClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(NOW_US)))
-    }
-
-    pub(super) fn turn_by_us(&self, us: i64) {
-        self.0.fetch_add(us, Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampUs {
-        TimestampUs(self.0.load(Relaxed))
-    }
-}
+/// Memory for three or four small records, so that the others wait in the journal.
+const MEMORY_BYTES: usize = 3_000;
 
 /// Settings whose segments hold a few small records, so that segments change all the time.
 pub(super) fn small_settings() -> JournalSettings {
@@ -85,6 +67,7 @@ pub(super) struct Open {
     writer: Writer<Forgetful>,
     pub(super) recent: Recent,
     pub(super) recovered: Recovered,
+    backlog: Arc<Backlog>,
     gauges: Arc<Gauges>,
 }
 
@@ -94,11 +77,27 @@ impl Open {
         settings: &JournalSettings,
         clock: &Arc<TestClock>,
     ) -> Result<Self, JournalError> {
-        let (recent, gauges) = (Recent::default(), Arc::new(Gauges::new()));
+        let (recent, gauges) = (Recent::with_limit(MEMORY_BYTES), Arc::new(Gauges::new()));
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
         let (writer, recovered) =
             Writer::open(disk.clone(), settings, clock, ids(), recent.clone(), Arc::clone(&gauges))?;
-        Ok(Self { writer, recent, recovered, gauges })
+        let backlog = writer.backlog();
+        Ok(Self { writer, recent, recovered, backlog, gauges })
+    }
+
+    /// Everything that is acknowledged and was not delivered, in memory or not.
+    pub(super) fn pending(&self) -> Vec<Record> {
+        let records =
+            self.backlog.all().map(|record| Record::clone(&record.expect("what is acknowledged can be read")));
+        records.collect()
+    }
+
+    /// What the drain does with a batch that the store has: it was in memory, and is forgotten.
+    fn deliver(&self, seal: &Seal) -> Vec<RecordId> {
+        self.backlog.take_in(Some(seal.last)).expect("what is acknowledged can be read");
+        let records = self.recent.range(seal.first, seal.last);
+        self.recent.release(seal.last);
+        records.iter().map(|record| record.id).collect()
     }
 
     /// One group with several appends, and their outcomes.
@@ -141,6 +140,8 @@ pub(super) struct World {
     /// Never answered with success: may come back, once.
     unanswered: BTreeSet<String>,
     pub(super) confirmed: Option<RecordId>,
+    /// What the journal that is open knows to be confirmed: a crash may have lost the last confirmation.
+    known: Option<RecordId>,
     /// Seals that were answered.
     seals: Vec<Seal>,
     unanswered_seals: Vec<Seal>,
@@ -194,20 +195,31 @@ impl World {
 
     /// Confirms the oldest sealed batch, if there is one.
     pub(super) fn confirm(&mut self, journal: &mut Open) {
-        let open = self.seals.iter().find(|seal| Some(seal.last) > self.confirmed);
-        if let Some(last) = open.map(|seal| seal.last) {
-            // Whatever the journal answers, the store has the records.
-            let _ = journal.confirm(last);
-            self.confirmed = Some(last);
-        }
+        let Some(seal) = self.seals.iter().find(|seal| Some(seal.last) > self.confirmed).copied() else { return };
+        let delivered = journal.deliver(&seal);
+        let promised = self.acknowledged.range(seal.first..=seal.last).map(|(id, _)| *id);
+        assert_eq!(delivered, promised.collect::<Vec<_>>());
+        // Whatever the journal answers, the store has the records.
+        let _ = journal.confirm(seal.last);
+        self.confirmed = Some(seal.last);
+        self.known = self.confirmed;
+    }
+
+    /// Checks that an open journal shows what was acknowledged and is not in the store, each record once, in order.
+    pub(super) fn check_shown(&self, journal: &Open) {
+        let shown: Vec<_> = journal.pending().into_iter().map(|record| (record.id, record.report.payload)).collect();
+        let promised = self.acknowledged.iter().filter(|(id, _)| Some(**id) > self.known);
+        assert_eq!(shown, promised.map(|(id, payload)| (*id, payload.clone())).collect::<Vec<_>>());
+        assert_eq!(journal.recent.rows(), shown.len());
     }
 
     /// Checks what a journal that was just opened found, and takes over what it brought back.
     pub(super) fn check(&mut self, journal: &Open) {
         let found = &journal.recovered;
+        self.known = found.confirmed;
         assert!(found.confirmed <= self.confirmed, "confirmed {:?}, not {:?}", found.confirmed, self.confirmed);
         let pending: BTreeMap<_, _> =
-            records_of(&journal.recent).into_iter().map(|record| (record.id, record.report.payload)).collect();
+            journal.pending().into_iter().map(|record| (record.id, record.report.payload)).collect();
         assert_eq!(pending.len(), found.pending);
         self.check_nothing_missing(&pending, found);
         self.check_nothing_else(&pending);

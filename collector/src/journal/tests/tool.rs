@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use proptest::prelude::*;
 use telemetrics_schema::RecordId;
 
-use super::super::files::{Disk, DiskFile};
+use super::super::files::{Disk, DiskFile, SegmentReader};
 use super::super::frame::{self, Entry, Next};
 use super::super::segment::{CONTROL_RESERVE_BYTES, HEADER_BYTES, Header};
 use super::super::tool::{HeaderState, Inspection, Workbench, inspect, inspect_on, repair, repair_on};
 use super::super::{Journal, JournalError, JournalSettings};
 use super::forgetful::{Forgetful, ForgetfulFile};
-use super::rig::{Open, TestClock, World, ids, records_of, report, small_settings};
+use super::rig::{Open, TestClock, World, ids, report, small_settings};
 
 impl Workbench for Forgetful {
     fn set_aside(&self, sequence: u64) -> io::Result<String> {
@@ -110,7 +111,7 @@ fn repaired(disk: &Forgetful) -> (Inspection, Open) {
 
 /// After a repair the store is asked about every record.
 fn assert_all_sealed(journal: &Open) {
-    for record in records_of(&journal.recent) {
+    for record in journal.pending() {
         let sealed = &journal.recovered.sealed;
         assert!(sealed.iter().any(|seal| (seal.first..=seal.last).contains(&record.id)), "{} in {sealed:?}", record.id);
     }
@@ -118,7 +119,7 @@ fn assert_all_sealed(journal: &Open) {
 
 /// Checks that the journal has every acknowledged record but the `lost` ones and those that are confirmed.
 fn assert_holds(journal: &Open, world: &World, lost: &BTreeSet<RecordId>) {
-    let held: BTreeMap<_, _> = records_of(&journal.recent).into_iter().map(|r| (r.id, r.report.payload)).collect();
+    let held: BTreeMap<_, _> = journal.pending().into_iter().map(|r| (r.id, r.report.payload)).collect();
     let confirmed = journal.recovered.confirmed;
     assert!(confirmed <= world.confirmed);
     let expected = world.acknowledged.iter().filter(|(id, _)| Some(**id) > confirmed && !lost.contains(id));
@@ -280,6 +281,10 @@ impl Disk for Breaking {
     fn salt(&self) -> u64 {
         self.disk.salt()
     }
+
+    fn reader(&self) -> Arc<dyn SegmentReader> {
+        self.disk.reader()
+    }
 }
 
 impl Workbench for Breaking {
@@ -371,7 +376,7 @@ proptest! {
         match repair_on(&disk) {
             Ok(_) => {
                 let journal = open(&disk).expect("opened");
-                for record in records_of(&journal.recent) {
+                for record in journal.pending() {
                     prop_assert_eq!(world.acknowledged.get(&record.id), Some(&record.report.payload));
                 }
             }

@@ -118,3 +118,14 @@ async fn what_arrives_together_is_all_kept() {
     let found = Quarantine::open(&QuarantineSettings::new(directory.path())).expect("opened");
     assert_eq!(found.shelf.sum(Kind::Owed).entries, 100);
 }
+
+#[tokio::test]
+async fn a_record_that_is_larger_than_all_that_may_wait_is_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = QuarantineSettings { quota_bytes: 1 << 30, ..QuarantineSettings::new(directory.path()) };
+    let found = Quarantine::open(&settings).expect("opened");
+    let quarantine = found.start(Names::after(CollectorNumber::default(), None), TestClock::new()).expect("started");
+    let report = Report { payload: "x".repeat(super::super::QUEUE_BYTES + 1), ..Report::default() };
+    let record = Record { id: RecordId(1), ts_reception: TimestampUs(0), report };
+    assert_eq!(quarantine.keep_refused(Arc::new(record), "no".to_owned()).await, Ok(()));
+}

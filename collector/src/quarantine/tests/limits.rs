@@ -1,9 +1,10 @@
 //! Every limit at its edge, and who makes room for whom.
 
-use telemetrics_schema::TimestampUs;
+use telemetrics_schema::time::Clock;
+use telemetrics_schema::{RecordId, TimestampUs};
 
-use super::super::QuarantineSettings;
-use super::super::entry::Kind;
+use super::super::entry::{Entry, Kind};
+use super::super::{QUOTA_PER_BODY, QuarantineSettings};
 use super::super::{QuarantineFault, worker::Job};
 use super::rig::{Open, TestClock, record_of, small};
 use crate::journal::tests::forgetful::Forgetful;
@@ -79,6 +80,26 @@ fn an_entry_is_limited_at_its_edge() {
 }
 
 #[test]
+fn the_largest_body_has_room_for_all_that_becomes_of_it() {
+    const BODY_BYTES: usize = 64 << 10;
+    let settings = QuarantineSettings { quota_bytes: QUOTA_PER_BODY * BODY_BYTES as u64, ..small() };
+    let (mut open, disk, clock) = with(&settings);
+    let id = open.keep_one(Kind::Owed, &"x".repeat(BODY_BYTES)).expect("kept").id;
+    let entry = open.ask(|reply| Job::Entry(id, reply)).expect("an entry");
+    // Every byte of Latin-1 takes two in a record.
+    let mut record = record_of(&entry);
+    record.report.payload = "é".repeat(BODY_BYTES);
+    open.ask(|reply| Job::Seal(vec![record.clone()], reply)).expect("sealed");
+    open.ask(|reply| Job::Settle(vec![(id, "no".to_owned())], reply)).expect("settled");
+    assert!(open.worker.shelf.sum(Kind::Refused).bytes <= settings.entry_limit_bytes(), "with request and record");
+    // The same in a record that was valid when it came.
+    let refused = Entry { id: RecordId(1), kind: Kind::Refused, request: None, record: Some(record), ..entry };
+    open.worker.shelf.tidy(clock.now()).expect("ready");
+    open.worker.shelf.keep(&refused).expect("kept");
+    assert!(disk.used_bytes() as u64 <= settings.quota_bytes);
+}
+
+#[test]
 fn what_does_not_come_again_goes_at_its_age() {
     let (mut open, _, clock) = with(&small());
     open.keep_one(Kind::Owed, "owed").expect("kept");
@@ -126,6 +147,6 @@ fn the_reception_time_is_that_of_the_first_one() {
     clock.turn_by_us(5);
     assert_eq!(open.keep_one(Kind::Owed, "a").expect("counted").count, 2);
     let entry = open.entries().pop().expect("an entry");
-    assert_eq!(entry.first_seen, TimestampUs(super::rig::NOW_US));
-    assert_eq!((entry.last_seen, entry.count), (TimestampUs(super::rig::NOW_US + 5), 2));
+    assert_eq!(entry.first_seen, crate::testing::NOON);
+    assert_eq!((entry.last_seen, entry.count), (TimestampUs(crate::testing::NOON.0 + 5), 2));
 }

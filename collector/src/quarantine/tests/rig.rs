@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use telemetrics_schema::time::{Clock, US_PER_DAY};
+use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::FieldError;
-use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
+use telemetrics_schema::{CollectorNumber, Record, RecordId, Report};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::super::entry::{Entry, Kind, RawRequest};
@@ -16,32 +15,7 @@ use super::super::worker::{Content, Draft, Gauges, Job, Worker};
 use super::super::{Filter, Kept, QuarantineError, QuarantineFault, QuarantineSettings, QuarantineStats};
 use crate::journal::Names;
 use crate::journal::tests::forgetful::Forgetful;
-
-/// Noon of some day in November 2026.
-pub(super) const NOW_US: i64 = 1_795_348_800_000_000;
-
-/// A clock that tests set.
-pub(super) struct TestClock(AtomicI64);
-
-impl TestClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(NOW_US)))
-    }
-
-    pub(super) fn turn_by_us(&self, us: i64) {
-        self.0.fetch_add(us, Relaxed);
-    }
-
-    pub(super) fn turn_by_days(&self, days: i64) {
-        self.turn_by_us(days * US_PER_DAY);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampUs {
-        TimestampUs(self.0.load(Relaxed))
-    }
-}
+pub(super) use crate::testing::TestClock;
 
 /// The smallest quarantine that there may be: segments of 64 KiB, half a mebibyte of entries.
 pub(super) fn small() -> QuarantineSettings {

@@ -2,6 +2,7 @@
 
 mod damage;
 mod model;
+mod power;
 mod restart;
 mod rig;
 mod sharing;

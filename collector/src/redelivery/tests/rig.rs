@@ -1,7 +1,6 @@
 //! A window with a journal that does what the test says.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,25 +9,10 @@ use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::super::{Accepted, Remembered, Window, WindowSettings};
 use crate::journal::AppendError;
+use crate::testing::TestClock;
 
 /// How long the windows of these tests remember, unless the test says otherwise.
 pub(super) const AGE_US: i64 = 1_000;
-
-/// A clock that tests set.
-#[derive(Default)]
-pub(super) struct TestClock(AtomicI64);
-
-impl TestClock {
-    pub(super) fn turn_by_us(&self, us: i64) {
-        self.0.fetch_add(us, Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampUs {
-        TimestampUs(self.0.load(Relaxed))
-    }
-}
 
 /// Acknowledged records that are not delivered, and the identifier given last.
 #[derive(Default)]
@@ -56,7 +40,7 @@ impl Rig {
             file_records,
             ..WindowSettings::new(root.path().join("redelivery"))
         };
-        let clock = Arc::new(TestClock::default());
+        let clock = TestClock::at(TimestampUs(0));
         let (window, remembered) = open(&settings, &clock, Vec::new());
         Self { _root: root, settings, clock, window, remembered, journal: Arc::default() }
     }

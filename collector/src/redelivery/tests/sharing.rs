@@ -185,6 +185,16 @@ async fn reports_below_format_4_are_never_redeliveries() {
     assert_eq!(rig.window.stats().records, 0);
 }
 
+#[tokio::test]
+async fn an_append_below_format_4_goes_on_as_well_when_its_sender_hangs_up() {
+    let rig = Rig::new(10, 10);
+    let (first, sync) = send_first(&rig.window, Report { record_format_version: 3, ..report(1) }).await;
+    first.abort();
+    assert!(first.await.expect_err("aborted").is_cancelled());
+    settle_down().await;
+    assert!(!sync.answer.is_closed(), "its record is counted, and the store is told of it");
+}
+
 /// Identifiers of what was accepted, and whether it had been before.
 fn told(accepted: &[Accepted]) -> Vec<(i64, bool)> {
     accepted.iter().map(|accepted| (accepted.record.id.0, accepted.redelivered)).collect()

@@ -90,8 +90,9 @@ impl SetupError {
     /// Whether trying again may help without anybody doing anything.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        // A migration may fail for reasons that pass, a full disk for one, and records are accepted meanwhile.
-        matches!(self, Self::Unavailable(_) | Self::Failed { .. })
+        // A migration may fail for reasons that pass, a full disk for one, and records are accepted meanwhile. Who only
+        // reads may have been started before the one who writes, and migrates.
+        matches!(self, Self::Unavailable(_) | Self::Failed { .. } | Self::Older { .. })
     }
 }
 
@@ -165,7 +166,7 @@ async fn apply(connection: &Connection, migration: &Migration) -> Result<(), Set
     let failed = |failure| match failure {
         Failure::Refused { text, .. } => {
             let database = connection.database().to_owned();
-            SetupError::Failed { database, version, name, reason: text, at: version - 1 }
+            SetupError::Failed { database, version, name, reason: text, at: version.saturating_sub(1) }
         }
         Failure::Silent(_) => failure.into(),
     };

@@ -1,0 +1,117 @@
+//! The programs that are measured: where they are, and how they are started.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use telemetrics_testkit::{Process, Server};
+use tempfile::TempDir;
+
+use crate::Failure;
+use crate::bare::READY;
+
+/// Name of the server's program.
+const SERVER: &str = "telemetrics";
+
+/// Which server is measured, and where it keeps its data.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// The server's program [default: the one beside this program; `cargo run` builds it before].
+    #[arg(long, value_name = "PATH")]
+    pub server: Option<PathBuf>,
+    /// Where the server's directory is made: on the disk that is to be measured [default: beside this program].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The server's program; one that nobody named is built from what the repository holds now.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be built.
+    pub fn program(&self) -> Result<String, Failure> {
+        let program = match &self.server {
+            Some(program) => program.clone(),
+            None => {
+                build(&["--package", "telemetrics-web", "--bin", SERVER])?;
+                beside()?.join(SERVER)
+            }
+        };
+        if !program.is_file() {
+            return Err(format!("{} is missing: run cargo build --release", program.display()).into());
+        }
+        Ok(program.display().to_string())
+    }
+
+    /// A new directory for data; it is gone when this is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn directory(&self) -> Result<TempDir, Failure> {
+        let parent = match &self.data_dir {
+            Some(directory) => directory.clone(),
+            None => beside()?,
+        };
+        Ok(tempfile::Builder::new().prefix("bench-data-").tempdir_in(parent)?)
+    }
+}
+
+/// Builds another program of the workspace, when this one was started by `cargo run`.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build(what: &[&str]) -> Result<(), Failure> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let profile: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+    let status = Command::new(cargo).arg("build").args(profile).arg("--locked").args(what).status()?;
+    if status.success() { Ok(()) } else { Err(format!("cargo build {} failed", what.join(" ")).into()) }
+}
+
+fn beside() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().ok_or("this program is in no directory")?.to_owned())
+}
+
+/// Starts the server with its default settings, `args` on top, and data in `directory`.
+///
+/// # Panics
+/// When it does not come up; the message holds what it said.
+#[must_use]
+pub fn start_server(program: &str, directory: &Path, args: &[&str]) -> Server {
+    let directory = directory.display().to_string();
+    let own = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &directory];
+    Server::start_plain(program, &[&own[..], args].concat())
+}
+
+/// The bare handler in a process of its own.
+#[derive(Debug)]
+pub struct Bare {
+    process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Bare {
+    /// Starts this program as the bare handler, with answers of `answer_bytes`.
+    ///
+    /// # Errors
+    /// When this program cannot be found.
+    ///
+    /// # Panics
+    /// When the handler does not come up.
+    pub fn start(answer_bytes: usize) -> Result<Self, Failure> {
+        let directory = TempDir::with_prefix("bench-bare-")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        let process =
+            Process::start(command.args(["bare", "--answer-bytes", &answer_bytes.to_string()]), directory.path());
+        let address = process.wait_for_output(|line| line.strip_prefix(READY)?.parse().ok());
+        Ok(Self { process, address, _directory: directory })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}

@@ -45,7 +45,7 @@ pub struct Analytics {
 
 enum Store {
     Embedded(EmbeddedReader),
-    ClickHouse { reader: Reader, table: Arc<dyn TableProvider> },
+    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider> },
 }
 
 impl Analytics {
@@ -63,7 +63,7 @@ impl Analytics {
     /// # Errors
     /// [`Error::Internal`] when the query engine does not start.
     pub fn clickhouse(settings: &ClickHouseSettings, limits: Limits) -> Result<Self, Error> {
-        let reader = Reader::new(settings);
+        let reader = Box::new(Reader::new(settings));
         let table = records_table(&reader);
         let state = session_state(session(&limits)?);
         Ok(Self { store: Store::ClickHouse { reader, table }, state, limits })

@@ -12,19 +12,19 @@ pub struct Migration {
 }
 
 macro_rules! migrations {
-    ($($version:literal $name:literal),+ $(,)?) => {
+    ($($version:literal $name:literal $file:literal),+ $(,)?) => {
         &[$(Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../migrations/000", $version, "_", $name, ".sql")),
+            sql: include_str!(concat!("../migrations/", $file)),
         }),+]
     };
 }
 
 /// All migrations, in the order in which they are applied.
 pub const MIGRATIONS: &[Migration] = migrations![
-    1 "records",
-    2 "codecs_and_indexes",
+    1 "records" "0001_records.sql",
+    2 "codecs_and_indexes" "0002_codecs_and_indexes.sql",
 ];
 
 /// Version of the schema that this program knows.

@@ -45,11 +45,12 @@ pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Resul
 pub async fn check(config: &Config, server: &ClickHouse) -> Result<(), StartError> {
     refuse_tls(server)?;
     match tokio::time::timeout(SET_UP_TIMEOUT, writer(config, server).check()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if error.may_pass() => Ok(warn!(%error, "questions cannot be answered yet")),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Ok(warn!(limit_s = SET_UP_TIMEOUT.as_secs(), "the store does not answer")),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.may_pass() => warn!(%error, "questions cannot be answered yet"),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => warn!(limit_s = SET_UP_TIMEOUT.as_secs(), "the store does not answer"),
     }
+    Ok(())
 }
 
 /// `telemetrics migrate`: applies what is missing and says what it did.

@@ -38,16 +38,12 @@ pub async fn dry_run(config: &Config, now: TimestampUs) -> Result<String, StartE
 /// The store without a policy: what has expired is what is asked for.
 async fn open(config: &Config) -> Result<Analytics, StartError> {
     let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
-    Ok(match config.store.clickhouse() {
-        Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server), limits)?,
-        None => {
-            let table = DataDir::new(&config.data_dir).records_table();
-            Analytics::embedded(
-                EmbeddedReader::open(&table, config.collector_number, Recent::default()).await?,
-                limits,
-            )?
-        }
-    })
+    if let Some(server) = config.store.clickhouse() {
+        return Ok(Analytics::clickhouse(&clickhouse::for_questions(server), limits)?);
+    }
+    let table = DataDir::new(&config.data_dir).records_table();
+    let reader = EmbeddedReader::open(&table, config.collector_number, Recent::default()).await?;
+    Ok(Analytics::embedded(reader, limits)?)
 }
 
 /// One line for each rule, in the order in which they decide. Writing into a string cannot fail.

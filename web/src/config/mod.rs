@@ -9,6 +9,7 @@ mod load;
 mod retention;
 pub mod settings;
 pub mod store;
+mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

@@ -1,7 +1,6 @@
 //! The one table of settings: key, unit, what is allowed, what it does. Defaults come from `Config::default()`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use telemetrics_collector::quarantine::QUOTA_MIN_BYTES;
@@ -13,6 +12,7 @@ use url::Url;
 
 use super::load::Value;
 use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store, plain_url};
+use super::values::{is_text, quoted, texts, to_collector, to_days, to_on_invalid, to_positive, to_usize, with_server};
 use super::{Config, MIB, OnInvalid, retention};
 
 /// Most telemetry ids that one server accepts.
@@ -393,7 +393,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number {
             min: 0,
             max: DAYS_MAX as u64,
-            set: |config, number| config.retention.default_days = u32::try_from(number).unwrap_or(u32::MAX),
+            set: |config, number| config.retention.default_days = to_days(number),
         },
         doc: "Days from its reception that a record lives which no rule is about. 0 is for ever.",
         show: |config| config.retention.default_days.to_string(),
@@ -481,53 +481,4 @@ impl Setting {
         }
         Ok(())
     }
-}
-
-fn texts(items: &[Value], max_items: usize, max_chars: usize) -> Option<Vec<String>> {
-    let texts: Vec<String> = items
-        .iter()
-        .map(|item| match item {
-            Value::Text(text) if is_text(text, max_chars) && text.trim() == text => Some(text.clone()),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let different = texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text));
-    ((1..=max_items).contains(&texts.len()) && different).then_some(texts)
-}
-
-fn is_text(text: &str, max_chars: usize) -> bool {
-    (1..=max_chars).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-fn with_server(config: &mut Config, change: impl FnOnce(&mut ClickHouse)) {
-    // The address is applied first, and it is required: `load` has refused a section without one.
-    if let Some(server) = config.store.clickhouse_mut() {
-        change(server);
-    }
-}
-
-/// Sizes are limited far below what an address space of 32 bits holds, so that the conversion never cuts.
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn to_on_invalid(word: &str) -> OnInvalid {
-    match word {
-        "reject" => OnInvalid::Reject,
-        "quarantine" => OnInvalid::Quarantine,
-        _ => OnInvalid::Auto,
-    }
-}
-
-fn to_positive(number: u64) -> NonZeroU32 {
-    // The range of every such setting begins at 1.
-    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
-}
-
-fn to_collector(number: u64) -> Option<CollectorNumber> {
-    u8::try_from(number).ok().and_then(CollectorNumber::new)
-}
-
-fn quoted(text: impl std::fmt::Display) -> String {
-    format!("\"{text}\"")
 }

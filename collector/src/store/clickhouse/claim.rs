@@ -38,7 +38,8 @@ impl Claim {
             Ok(()) => Ok(()),
             // Another one was faster, or our own answer was lost before.
             Err(Failure::Refused { code: Some(TABLE_ALREADY_EXISTS), .. }) => {
-                let (other, since) = holder(connection, &table).await?.unwrap_or_default();
+                let taken = holder(connection, &table).await?;
+                let (other, since) = taken.ok_or_else(|| no_answer("whose the collector's number is"))?;
                 self.compare(connection, &owner, &other, since)
             }
             Err(failure) => Err(failure.into()),
@@ -63,7 +64,7 @@ impl Claim {
             Err(error) => return Err(unusable(&self.file, &error)),
         }
         let drawn: Vec<String> = connection.fetch("SELECT toString(generateUUIDv4())").await?;
-        let owner = drawn.into_iter().next().unwrap_or_default();
+        let owner = drawn.into_iter().next().ok_or_else(|| no_answer("for a name"))?;
         write(&self.file, &owner).map_err(|error| unusable(&self.file, &error))?;
         Ok(owner)
     }
@@ -86,6 +87,10 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+fn no_answer(question: &str) -> SetupError {
+    SetupError::Unavailable(format!("ClickHouse: no answer to the question {question}"))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> SetupError {

@@ -102,7 +102,7 @@ impl From<Failure> for SetupError {
     }
 }
 
-/// What [`migrate`] did.
+/// What a migration of a database did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
     /// Version of the schema before; 0 when nothing had ever been applied.

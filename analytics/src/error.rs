@@ -23,11 +23,8 @@ pub enum Error {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        match ClickHouseError::of(&error) {
-            Some(ClickHouseError::Unavailable(text)) => return Self::Unavailable(text.clone()),
-            Some(ClickHouseError::TooMuch(text)) => return Self::TooMuch(text.clone()),
-            Some(ClickHouseError::Failed(text)) => return Self::Internal(text.clone()),
-            None => {}
+        if let Some(error) = ClickHouseError::of(&error) {
+            return error.clone().into();
         }
         let text = error.strip_backtrace();
         match error.find_root() {
@@ -36,6 +33,16 @@ impl From<DataFusionError> for Error {
                 Self::Unavailable(text)
             }
             _ => Self::Internal(text),
+        }
+    }
+}
+
+impl From<ClickHouseError> for Error {
+    fn from(error: ClickHouseError) -> Self {
+        match error {
+            ClickHouseError::Unavailable(text) => Self::Unavailable(text),
+            ClickHouseError::TooMuch(text) => Self::TooMuch(text),
+            ClickHouseError::Failed(text) => Self::Internal(text),
         }
     }
 }

@@ -36,7 +36,8 @@ impl ClassPattern {
         }
     }
 
-    fn predicate(&self) -> Option<Expr> {
+    /// The pattern over the column; `None` when everything matches.
+    pub(crate) fn predicate(&self) -> Option<Expr> {
         let column = || col("classification");
         match self {
             Self::Exact(class) => Some(column().eq(text(class))),

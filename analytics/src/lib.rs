@@ -6,8 +6,10 @@
 pub mod clickhouse;
 mod embedded;
 mod error;
+mod expiry;
 pub mod filter;
 pub mod questions;
+pub mod sizes;
 mod view;
 
 pub use embedded::EmbeddedReader;

@@ -9,29 +9,30 @@ use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{LogicalPlanBuilder, col};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::RECORDS;
-use telemetrics_schema::time::US_PER_DAY;
+use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, session_state};
 use crate::embedded::EmbeddedReader;
 use crate::error::Error;
-use crate::filter::instant;
+use crate::expiry;
+use crate::sizes::DaySizes;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Memory of the operators of all queries that run, in bytes; above it they spill to disk or fail.
     pub memory_bytes: usize,
-    /// Days that a record is seen after its reception; 0 keeps it for ever.
-    pub retention_days: u32,
+    /// How long records are seen.
+    pub retention: RetentionPolicy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 512 << 20, retention_days: telemetrics_schema::ddl::RETENTION_DAYS_DEFAULT }
+        Self { memory_bytes: 512 << 20, retention: telemetrics_schema::expiry::shipped() }
     }
 }
 
@@ -44,7 +45,7 @@ pub struct Analytics {
 
 enum Store {
     Embedded(EmbeddedReader),
-    ClickHouse(Arc<dyn TableProvider>),
+    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider> },
 }
 
 impl Analytics {
@@ -62,9 +63,10 @@ impl Analytics {
     /// # Errors
     /// [`Error::Internal`] when the query engine does not start.
     pub fn clickhouse(settings: &ClickHouseSettings, limits: Limits) -> Result<Self, Error> {
-        let table = records_table(&Reader::new(settings));
+        let reader = Box::new(Reader::new(settings));
+        let table = records_table(&reader);
         let state = session_state(session(&limits)?);
-        Ok(Self { store: Store::ClickHouse(table), state, limits })
+        Ok(Self { store: Store::ClickHouse { reader, table }, state, limits })
     }
 
     /// What there is to see at `now`: a request makes one view and asks everything of it.
@@ -74,13 +76,22 @@ impl Analytics {
     pub async fn at(&self, now: TimestampUs) -> Result<View, Error> {
         let table = match &self.store {
             Store::Embedded(reader) => reader.snapshot().await?,
-            Store::ClickHouse(table) => Arc::clone(table),
+            Store::ClickHouse { table, .. } => Arc::clone(table),
         };
-        let oldest = match self.limits.retention_days {
-            0 => None,
-            days => Some(TimestampUs(now.0 - i64::from(days) * US_PER_DAY)),
-        };
-        Ok(View { state: self.state.clone(), table, oldest })
+        Ok(View { state: self.state.clone(), table, living: expiry::living(&self.limits.retention, now) })
+    }
+}
+
+impl Analytics {
+    /// What the store takes on disk, by day of reception, expired records included.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store cannot be read.
+    pub async fn day_sizes(&self) -> Result<DaySizes, Error> {
+        match &self.store {
+            Store::Embedded(reader) => reader.day_sizes().await,
+            Store::ClickHouse { reader, .. } => reader.day_sizes().await,
+        }
     }
 
     /// Reads next to nothing, to see whether the store can be read.
@@ -99,7 +110,8 @@ pub struct View {
     state: SessionState,
     /// Its own and in no catalog: sessions that are cloned share their catalogs, and each view has another table.
     table: Arc<dyn TableProvider>,
-    oldest: Option<TimestampUs>,
+    /// What the records have in common that retention lets see.
+    living: Option<Expr>,
 }
 
 impl View {
@@ -111,8 +123,8 @@ impl View {
         let table = provider_as_source(Arc::clone(&self.table));
         let plan = LogicalPlanBuilder::scan(RECORDS, table, None)?.build()?;
         let records = DataFrame::new(self.state.clone(), plan);
-        Ok(match self.oldest {
-            Some(oldest) => records.filter(col("ts_reception").gt_eq(instant(oldest)))?,
+        Ok(match &self.living {
+            Some(living) => records.filter(living.clone())?,
             None => records,
         })
     }

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use telemetrics_schema::expiry::DAYS_DEFAULT;
+use telemetrics_schema::retention::RetentionPolicy;
+
+use crate::cli_store::{RetentionArgs, StoreArgs};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, store};
 
 /// Records of the demo when nobody says otherwise.
@@ -40,6 +44,10 @@ pub enum Command {
     /// Look into a journal, or repair one that is damaged.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Bring the database of a ClickHouse server to the schema of this program.
+    Migrate(StoreArgs),
+    /// Say what the retention policy deletes.
+    Retention(RetentionArgs),
 }
 
 /// What can be done with a journal that no server uses.
@@ -147,11 +155,17 @@ impl ServeArgs {
 }
 
 impl DemoArgs {
-    /// The default configuration, with its data in `data_dir`.
+    /// The default configuration without rules of retention, with its data in `data_dir`.
     #[must_use]
     pub fn config(&self, data_dir: &Path) -> Config {
         let default = Config::default();
-        Config { listen: self.listen.unwrap_or(default.listen), data_dir: data_dir.to_owned(), ..default }
+        Config {
+            listen: self.listen.unwrap_or(default.listen),
+            data_dir: data_dir.to_owned(),
+            // What was invented is to be seen: no rule makes some of it expire sooner.
+            retention: RetentionPolicy::days(DAYS_DEFAULT),
+            ..default
+        }
     }
 }
 
@@ -264,6 +278,7 @@ mod tests {
         assert!(demo(DEMO_RECORDS_MAX + 1).is_err());
         let default = DemoArgs { records: DEMO_RECORDS, seed: DEMO_SEED, listen: None };
         assert_eq!(parse("telemetrics demo").expect("valid"), Command::Demo(default.clone()));
-        assert_eq!(default.config(Path::new("d")), Config { data_dir: "d".into(), ..Config::default() });
+        let retention = RetentionPolicy::days(DAYS_DEFAULT);
+        assert_eq!(default.config(Path::new("d")), Config { data_dir: "d".into(), retention, ..Config::default() });
     }
 }

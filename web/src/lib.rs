@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod cli;
+pub mod cli_store;
+pub mod clickhouse;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -13,6 +15,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod pages;
+pub mod retention;
 pub mod role;
 pub mod routes;
 pub mod serve;

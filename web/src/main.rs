@@ -12,7 +12,7 @@ use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{demo, journal_tool, logging, memory, stop};
+use telemetrics_web::{clickhouse, demo, journal_tool, logging, memory, retention, stop};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +37,11 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Web(args) => on_runtime(async { serve(&args.load()?, Role::Web).await }),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Journal(command) => journal_tool::run(command),
+        Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
+        Command::Retention(args) => on_runtime(async {
+            print!("{}", retention::dry_run(&args.store.load()?, SystemClock.now()).await?);
+            Ok(())
+        }),
     }
 }
 

@@ -5,25 +5,24 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
 use telemetrics_collector::http::{Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
 use telemetrics_collector::quarantine::QuarantineSettings;
 use telemetrics_collector::rate_limit::{RateLimit, RateLimits};
 use telemetrics_collector::redelivery::WindowSettings;
-use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, MaintenanceSettings, Store};
+use telemetrics_collector::store::{EmbeddedStore, MaintenanceSettings, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::RecordId;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
-use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clickhouse;
 use crate::config::{self, Config};
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
@@ -32,9 +31,6 @@ use crate::state::{Acknowledged, AppState, CollectorState};
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
 const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How long a start waits for a ClickHouse server to make its table.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Anything that keeps a server from starting, with the sentence to print.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -71,6 +67,9 @@ impl Server {
             true => Some(start_collector(config, &recent, &connections, &clock).await?),
             false => None,
         };
+        if let (false, Some(server)) = (role.collects(), config.store.clickhouse()) {
+            clickhouse::check(config, server).await?;
+        }
         let questions = match role.answers() {
             true => Some(AppState {
                 analytics: Arc::new(open_analytics(config, recent).await?),
@@ -167,37 +166,13 @@ async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<Re
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
-            let policy = RetentionPolicy::days(Limits::default().retention_days);
+            let policy = config.retention.clone();
             let store = store.maintained(MaintenanceSettings::new(policy));
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }
-        Some(server) => {
-            let store = ClickHouseStore::new(&target(server), Limits::default().retention_days);
-            let store = Store::ClickHouse(Box::new(store));
-            prepare(&store).await;
-            (store, None)
-        }
+        Some(server) => (Store::ClickHouse(Box::new(clickhouse::open(config, server, data).await?)), None),
     })
-}
-
-/// Makes the table before the first question can be asked. A server that is away keeps nobody from posting: the drain
-/// goes on trying.
-async fn prepare(store: &Store) {
-    match tokio::time::timeout(PREPARE_TIMEOUT, store.prepare()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(%error, "starting without the store"),
-        Err(_) => warn!(limit_s = PREPARE_TIMEOUT.as_secs(), "starting without the store, it does not answer"),
-    }
-}
-
-fn target(server: &config::ClickHouse) -> ClickHouseTarget {
-    ClickHouseTarget {
-        url: server.url.to_string(),
-        database: server.database.clone(),
-        user: server.user.clone(),
-        password: server.password.reveal().to_owned(),
-    }
 }
 
 fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordId>) -> CollectorSettings {
@@ -238,23 +213,15 @@ fn rate_limits(config: &Config) -> RateLimits {
 }
 
 async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, StartError> {
+    let limits = Limits { retention: config.retention.clone(), ..Limits::default() };
     Ok(match config.store.clickhouse() {
         None => {
             let table = DataDir::new(&config.data_dir).records_table();
             let reader = EmbeddedReader::open(&table, config.collector_number, recent).await?;
-            Analytics::embedded(reader, Limits::default())?
+            Analytics::embedded(reader, limits)?
         }
-        Some(server) => Analytics::clickhouse(&questions_target(server), Limits::default())?,
+        Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server), limits)?,
     })
-}
-
-fn questions_target(server: &config::ClickHouse) -> ClickHouseSettings {
-    ClickHouseSettings {
-        database: server.database.clone(),
-        user: server.user.clone(),
-        password: server.password.reveal().to_owned(),
-        ..ClickHouseSettings::new(server.url.to_string())
-    }
 }
 
 fn report(recovered: &Recovered) {

@@ -12,7 +12,10 @@ use datafusion_federation::sql::{RemoteTableRef, SQLFederationProvider, SQLTable
 use datafusion_federation::{FederatedQueryPlanner, FederatedTableProviderAdaptor, default_optimizer_rules};
 use telemetrics_schema::columns::{RECORDS, record_schema};
 
+use super::error::ClickHouseError;
 use super::executor::Executor;
+use crate::error::Error;
+use crate::sizes::DaySizes;
 
 /// What a question may take when no setting says otherwise.
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
@@ -33,6 +36,9 @@ const QUERY_SETTINGS: [(&str, &str); 9] = [
     ("readonly", "2"),
     ("output_format_arrow_string_as_string", "1"),
 ];
+
+const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(rows)), assumeNotNull(sum(bytes_on_disk)) FROM system.parts \
+                         WHERE database = currentDatabase() AND table = 'records' AND active AND rows > 0 GROUP BY 1";
 
 /// Where the server is, and what a question may take.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +84,20 @@ impl fmt::Debug for ClickHouseSettings {
 #[derive(Clone, Debug)]
 pub struct Reader {
     provider: Arc<SQLFederationProvider>,
+    server: Server,
+}
+
+/// The server itself, for what is no question about records.
+#[derive(Clone)]
+struct Server {
+    client: Client,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
+    }
 }
 
 impl Reader {
@@ -86,8 +106,28 @@ impl Reader {
     pub fn new(settings: &ClickHouseSettings) -> Self {
         let timeout = Duration::from_millis(settings.request_timeout_ms);
         let context = format!("{} {} {}", settings.url, settings.database, settings.user);
-        let executor = Executor::new(query_client(settings), context, timeout);
-        Self { provider: Arc::new(SQLFederationProvider::new(Arc::new(executor))) }
+        let client = query_client(settings);
+        let executor = Executor::new(client.clone(), context, timeout);
+        let provider = Arc::new(SQLFederationProvider::new(Arc::new(executor)));
+        Self { provider, server: Server { client, timeout } }
+    }
+
+    /// What the table takes on disk, by day of reception.
+    ///
+    /// # Errors
+    /// As those of a question.
+    pub async fn day_sizes(&self) -> Result<DaySizes, Error> {
+        let Server { client, timeout } = &self.server;
+        let rows = client.query_raw(DAY_SIZES).fetch_all::<(i32, u64, u64)>();
+        let Ok(rows) = tokio::time::timeout(*timeout, rows).await else {
+            return Err(Error::Unavailable("no data within the time limit".to_owned()));
+        };
+        let rows = rows.map_err(ClickHouseError::from)?;
+        let mut sizes = DaySizes::default();
+        for (day, rows, bytes) in rows {
+            sizes.add(day, rows, bytes);
+        }
+        Ok(sizes)
     }
 }
 

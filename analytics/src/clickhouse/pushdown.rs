@@ -30,7 +30,8 @@ type Send<'a> = dyn Fn(LogicalPlan) -> Result<LogicalPlan> + 'a;
 pub(super) fn keep_what_is_allowed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let Some(federated) = federated_node(&plan) else { return Ok(plan) };
     let send = |part: LogicalPlan| {
-        let node = FederatedPlanNode::new(write_out_columns(part)?, Arc::clone(&federated.planner));
+        let part = say_order(write_out_columns(part)?)?;
+        let node = FederatedPlanNode::new(part, Arc::clone(&federated.planner));
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     };
     let whole = name_regex_operators(federated.plan().clone())?;
@@ -91,6 +92,23 @@ fn write_out_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
         other => Ok(Transformed::no(other)),
     });
     Ok(written?.data)
+}
+
+/// Puts a list of columns around the aggregation that makes the answer: without one it is written with its aggregates
+/// first, and the columns of an answer are told by their places.
+fn say_order(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Aggregate(ref aggregate)
+            if !aggregate.group_expr.is_empty() && !aggregate.aggr_expr.is_empty() =>
+        {
+            let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
+            Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
+        }
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
+            Ok(plan.map_children(|input| say_order(input).map(Transformed::yes))?.data)
+        }
+        other => Ok(other),
+    }
 }
 
 /// Separates the conditions of a filter that may be sent from those that may not.

@@ -4,7 +4,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::scalar::ScalarValue;
@@ -15,13 +15,29 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde_json::Value;
 use telemetrics_schema::columns::record_schema;
+use telemetrics_schema::layout::PARTITION;
 
 use crate::error::Error;
+use crate::sizes::DaySizes;
 
 /// One Parquet file of the table.
 pub(super) struct DataFile {
     pub(super) object: ObjectMeta,
     pub(super) statistics: Arc<Statistics>,
+}
+
+impl DataFile {
+    /// Adds the file to the sizes of its day, which stands in its path.
+    pub(super) fn count_into(&self, sizes: &mut DaySizes) {
+        let prefix = format!("{PARTITION}=");
+        let day = self.object.location.parts().find_map(|part| {
+            let date = part.as_ref().strip_prefix(&prefix)?.parse::<NaiveDate>().ok()?;
+            i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+        });
+        if let (Some(day), Some(rows)) = (day, self.statistics.num_rows.get_value()) {
+            sizes.add(day, *rows as u64, self.object.size);
+        }
+    }
 }
 
 /// The files that make up `snapshot`, newest first.

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::Error;
+use crate::sizes::DaySizes;
 use files::DataFile;
 use table::SnapshotTable;
 
@@ -69,6 +70,18 @@ impl EmbeddedReader {
         let version = self.newest_version().await?;
         let recent = above(recent, version.delivered)?;
         Ok(Arc::new(SnapshotTable::new(version.files.clone(), recent)))
+    }
+
+    /// What the files of the newest version take, by day. What is in memory takes nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the log cannot be read.
+    pub async fn day_sizes(&self) -> Result<DaySizes, Error> {
+        let mut sizes = DaySizes::default();
+        for file in &self.newest_version().await?.files {
+            file.count_into(&mut sizes);
+        }
+        Ok(sizes)
     }
 
     async fn newest_version(&self) -> Result<Arc<Version>, Error> {

@@ -1,4 +1,5 @@
 //! The questions: one file each, parameters in, a plan in between, typed rows out.
 
+pub mod expired;
 pub mod offered;
 pub mod records;

@@ -1,84 +1,96 @@
 //! The ClickHouse store: bulk inserts of sealed batches, and the question which of them a server has.
 
+mod claim;
+mod connection;
+mod expiry;
+mod setup;
+
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
-use clickhouse::Client;
-use clickhouse::error::Error as ClickHouseError;
 use clickhouse_ext_arrow::ArrowClientExt;
+use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::batch::to_batch;
 use telemetrics_schema::columns::RECORDS;
-use telemetrics_schema::ddl::create_records_table;
 use telemetrics_schema::layout::date_text;
+use telemetrics_schema::retention::RetentionPolicy;
 
 use super::{Holding, StoreError};
 use crate::drain::Batch;
-
-/// An insert that has not been answered by then has an unknown outcome.
-const INSERT_TIMEOUT: Duration = Duration::from_mins(1);
+use claim::Claim;
+pub use connection::ClickHouseTarget;
+use connection::{Connection, Failure};
+pub use setup::{Migrated, SetupError};
 
 /// Codes of ClickHouse that speak of the rows and not of the server: sending the same rows again cannot help.
 /// 6, 26, 27, 33, 117, 130, 131: unreadable data; 53, 70, 349: a value that its column cannot hold; 469: a constraint.
 const REFUSALS: [u32; 11] = [6, 26, 27, 33, 53, 70, 117, 130, 131, 349, 469];
 
-/// A server and what is needed to talk to it.
-#[derive(Debug, Clone)]
-pub struct ClickHouseTarget {
-    /// Address of the HTTP interface, `http://host:8123`.
-    pub url: String,
-    /// Database of the table `records`; created when it is missing and may be.
-    pub database: String,
-    /// User name.
-    pub user: String,
-    /// Password, empty for none.
-    pub password: String,
-}
-
 /// The writer into one ClickHouse table.
 pub struct ClickHouseStore {
-    client: Client,
-    create_database: String,
-    create_table: String,
+    connection: Connection,
+    policy: RetentionPolicy,
+    claim: Option<Claim>,
 }
 
 impl ClickHouseStore {
     /// A writer for `target`; nothing is asked of the server yet, so that records are accepted while it is away.
     #[must_use]
-    pub fn new(target: &ClickHouseTarget, retention_days: u32) -> Self {
-        let client = Client::default()
-            .with_url(&target.url)
-            .with_user(&target.user)
-            .with_password(&target.password)
-            .with_database(&target.database);
-        let name = target.database.replace(['`', '\\'], "");
-        Self {
-            client,
-            create_database: format!("CREATE DATABASE IF NOT EXISTS `{name}`"),
-            create_table: create_records_table(retention_days),
-        }
+    pub fn new(target: &ClickHouseTarget, policy: RetentionPolicy) -> Self {
+        Self { connection: Connection::new(target), policy, claim: None }
     }
 
-    /// Makes the database and the table where they are missing.
-    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        // Outside of any database, because a missing one cannot be entered to be made. A user without the right to
-        // create databases may still own one that exists, so this alone is no failure.
-        let outside = self.client.clone().with_database("");
-        let database = outside.query_raw(&self.create_database).execute().await;
-        match self.client.query_raw(&self.create_table).execute().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(classify(&database.err().unwrap_or(error))),
+    /// The same writer, which takes the collector's number in the database before it writes. `file`, in the data
+    /// directory, keeps what tells this directory from all others.
+    #[must_use]
+    pub fn claiming(self, number: CollectorNumber, file: PathBuf) -> Self {
+        Self { claim: Some(Claim { number, file }), ..self }
+    }
+
+    /// Applies the migrations that the database lacks.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn migrate(&self) -> Result<Migrated, SetupError> {
+        setup::migrate(&self.connection).await
+    }
+
+    /// Whether the database has the schema that this program needs; changes nothing, for who only reads.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn check(&self) -> Result<(), SetupError> {
+        setup::check(&self.connection).await
+    }
+
+    /// Makes the database ready: migrations, the collector's number, the retention policy.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn set_up(&self) -> Result<Migrated, SetupError> {
+        let migrated = self.migrate().await?;
+        if let Some(claim) = &self.claim {
+            claim.take(&self.connection).await?;
         }
+        expiry::apply(&self.connection, &self.policy).await?;
+        Ok(migrated)
+    }
+
+    /// As [`ClickHouseStore::set_up`], for the drain, which goes on trying whatever the reason is.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        self.set_up().await.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     pub(super) async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
         let rows = to_batch(batch.records().iter().map(AsRef::as_ref)).map_err(unavailable)?;
         let rows = plain_strings(&rows)?;
         let client = self
-            .client
+            .connection
+            .client()
             .clone()
             // The default collects inserts in the server's memory and answers before they are anywhere else.
             .with_setting("async_insert", "0")
@@ -89,7 +101,7 @@ impl ClickHouseStore {
             insert.write(&rows).await?;
             insert.end().await
         };
-        tokio::time::timeout(INSERT_TIMEOUT, insert).await.map_err(unavailable)?.map_err(|error| classify(&error))
+        Ok(self.connection.limited(insert).await?)
     }
 
     pub(super) async fn holding(&self, batch: &Batch) -> Result<Holding, StoreError> {
@@ -114,7 +126,7 @@ impl ClickHouseStore {
     }
 
     async fn held(&self, batch: &Batch, sql: &str) -> Result<Holding, StoreError> {
-        let ids: Vec<i64> = self.client.query_raw(sql).fetch_all().await.map_err(|error| classify(&error))?;
+        let ids: Vec<i64> = self.connection.fetch(sql).await?;
         Ok(held_of(batch, &ids))
     }
 }
@@ -146,20 +158,13 @@ fn plain_field(field: &Field) -> Field {
     }
 }
 
-fn classify(error: &ClickHouseError) -> StoreError {
-    let text = format!("ClickHouse: {error}");
-    match error {
-        ClickHouseError::BadResponse(answer) if code(answer).is_some_and(|code| REFUSALS.contains(&code)) => {
-            StoreError::Refused(text)
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused { code: Some(code), .. } if REFUSALS.contains(&code) => Self::Refused(failure.to_string()),
+            _ => Self::Unavailable(failure.to_string()),
         }
-        _ => StoreError::Unavailable(text),
     }
-}
-
-/// The number in an answer like `Code: 60. DB::Exception: ...`.
-fn code(answer: &str) -> Option<u32> {
-    let (_, rest) = answer.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn unavailable(error: impl std::fmt::Display) -> StoreError {
@@ -168,6 +173,7 @@ fn unavailable(error: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use clickhouse::error::Error;
     use telemetrics_schema::{RecordId, TimestampUs};
 
     use super::*;
@@ -186,10 +192,10 @@ mod tests {
 
     #[test]
     fn only_what_speaks_of_the_rows_is_a_refusal() {
-        let answer = |text: &str| classify(&ClickHouseError::BadResponse(text.into()));
+        let answer = |text: &str| StoreError::from(Failure::from(Error::BadResponse(text.into())));
         assert!(matches!(answer("Code: 469. DB::Exception: Constraint is violated"), StoreError::Refused(_)));
         assert!(matches!(answer("Code: 241. DB::Exception: Memory limit exceeded"), StoreError::Unavailable(_)));
         assert!(matches!(answer("502 Bad Gateway"), StoreError::Unavailable(_)));
-        assert!(matches!(classify(&ClickHouseError::TimedOut), StoreError::Unavailable(_)));
+        assert!(matches!(StoreError::from(Failure::from(Error::TimedOut)), StoreError::Unavailable(_)));
     }
 }

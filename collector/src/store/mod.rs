@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::Batch;
 
-pub use clickhouse::{ClickHouseStore, ClickHouseTarget};
+pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, SetupError};
 pub use embedded::{EmbeddedStore, MaintenanceSettings};
 
 /// Why a store did not take a batch, by what the drain has to do.

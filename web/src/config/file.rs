@@ -54,7 +54,10 @@ fn read(value: &Spanned<DeValue<'_>>) -> Value {
         DeValue::Array(items) => Value::List(items.iter().map(read).collect()),
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Datetime(_) => Value::Other("a date"),
-        DeValue::Table(_) => Value::Other("a section"),
+        DeValue::Table(table) if table.is_empty() => Value::Other("a section"),
+        DeValue::Table(table) => {
+            Value::Table(table.iter().map(|(name, value)| (name.get_ref().to_string(), read(value))).collect())
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Value {
     Path(PathBuf),
     /// A list.
     List(Vec<Value>),
+    /// A table inside a list: keys and values.
+    Table(Vec<(String, Value)>),
     /// Something that no setting takes: what it is, for the message.
     Other(&'static str),
 }
@@ -46,6 +48,7 @@ impl Value {
             Self::Flag(flag) => flag.to_string(),
             Self::Path(path) => format!("{:?}", path.display().to_string()),
             Self::List(items) => format!("this list of {}", items.len()),
+            Self::Table(_) => "a table".to_owned(),
             Self::Other(what) => (*what).to_owned(),
         }
     }

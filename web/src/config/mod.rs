@@ -6,8 +6,10 @@
 mod error;
 mod file;
 mod load;
+mod retention;
 pub mod settings;
 pub mod store;
+mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -16,6 +18,7 @@ use std::path::PathBuf;
 use telemetrics_collector::http::OnInvalid;
 use telemetrics_collector::redelivery::WINDOW_RECORDS;
 use telemetrics_schema::CollectorNumber;
+use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
 
 pub use error::{ConfigError, Problem};
@@ -61,6 +64,8 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// How records go from the journal into the store.
     pub drain: Drain,
+    /// How long records live.
+    pub retention: RetentionPolicy,
 }
 
 /// Sizes of the journal.
@@ -130,6 +135,7 @@ impl Default for Config {
             redelivery: Redelivery::default(),
             rate_limit: RateLimit::default(),
             drain: Drain::default(),
+            retention: telemetrics_schema::expiry::shipped(),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! The one table of settings: key, unit, what is allowed, what it does. Defaults come from `Config::default()`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use telemetrics_collector::quarantine::QUOTA_MIN_BYTES;
 use telemetrics_collector::redelivery::RECORDS_MAX;
 use telemetrics_schema::CollectorNumber;
+use telemetrics_schema::expiry::DAYS_MAX;
+use telemetrics_schema::retention::{RetentionPolicy, RetentionRule};
 use url::Url;
 
 use super::load::Value;
-use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, Store, plain_url};
-use super::{Config, MIB, OnInvalid};
+use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store, plain_url};
+use super::values::{is_text, quoted, texts, to_collector, to_days, to_on_invalid, to_positive, to_usize, with_server};
+use super::{Config, MIB, OnInvalid, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -90,6 +92,11 @@ pub enum Kind {
     Path {
         /// Puts it into its field.
         set: fn(&mut Config, PathBuf),
+    },
+    /// Rules of the retention policy.
+    Rules {
+        /// Puts them into their field.
+        set: fn(&mut Config, Vec<RetentionRule>),
     },
     /// Address of a ClickHouse server.
     Url {
@@ -232,6 +239,31 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "store.clickhouse.request_timeout_ms",
+        unit: "milliseconds",
+        kind: Kind::Number {
+            min: 100,
+            max: 3_600_000,
+            set: |config, number| with_server(config, |server| server.request_timeout_ms = number),
+        },
+        doc: "How long one request to the server may take. An insert that takes longer is looked for and, where it is \
+              missing, sent again; a question fails.",
+        show: |config| {
+            let server = config.store.clickhouse();
+            server.map_or(REQUEST_TIMEOUT_MS_DEFAULT, |server| server.request_timeout_ms).to_string()
+        },
+    },
+    Setting {
+        key: "store.clickhouse.compression",
+        unit: "",
+        kind: Kind::OneOf {
+            words: &["lz4", "none"],
+            set: |config, word| with_server(config, |server| server.is_compressed = word == "lz4"),
+        },
+        doc: "How records are compressed on their way to the server: lz4, or none where the network is faster.",
+        show: |config| quoted(if config.store.clickhouse().is_none_or(|s| s.is_compressed) { "lz4" } else { "none" }),
+    },
+    Setting {
         key: "journal.segment_bytes",
         unit: "bytes",
         kind: Kind::Number { min: 4 * MIB, max: GIB, set: |config, number| config.journal.segment_bytes = number },
@@ -348,6 +380,32 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Memory for acknowledged records that the store does not have yet; more of them wait in the journal only.",
         show: |config| config.drain.memory_bytes.to_string(),
     },
+    Setting {
+        key: "retention",
+        unit: "",
+        kind: Kind::OneOf { words: &["off"], set: |config, _| config.retention = RetentionPolicy::off() },
+        doc: "off deletes nothing; a section [retention] says how long records live.",
+        show: |_| String::new(),
+    },
+    Setting {
+        key: "retention.default_days",
+        unit: "days",
+        kind: Kind::Number {
+            min: 0,
+            max: DAYS_MAX as u64,
+            set: |config, number| config.retention.default_days = to_days(number),
+        },
+        doc: "Days from its reception that a record lives which no rule is about. 0 is for ever.",
+        show: |config| config.retention.default_days.to_string(),
+    },
+    Setting {
+        key: "retention.rules",
+        unit: "",
+        kind: Kind::Rules { set: |config, rules| config.retention.rules = rules },
+        doc: "Days of some records: the smallest number of days of all rules that match decides, and 0, which is for \
+              ever, only where no other does. They replace the rules that are shipped.",
+        show: |config| retention::shown(&config.retention.rules),
+    },
 ];
 
 impl Setting {
@@ -386,6 +444,7 @@ impl Setting {
             ),
             Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
             Kind::Path { .. } => "a path".to_owned(),
+            Kind::Rules { .. } => retention::allowed(),
             Kind::Url { .. } => "an address as \"http://127.0.0.1:8123\"".to_owned(),
         }
     }
@@ -412,6 +471,9 @@ impl Setting {
                 set(config, text.into());
             }
             (Kind::Path { set }, Value::Path(path)) if !path.as_os_str().is_empty() => set(config, path.clone()),
+            (Kind::Rules { set }, Value::List(items)) => {
+                set(config, retention::rules(items).map_err(|reason| format!("`{}` {reason}", self.key))?);
+            }
             (Kind::Url { set }, Value::Text(text)) => {
                 set(config, plain_url(text).map_err(|reason| format!("`{}` {reason}", self.key))?);
             }
@@ -419,53 +481,4 @@ impl Setting {
         }
         Ok(())
     }
-}
-
-fn texts(items: &[Value], max_items: usize, max_chars: usize) -> Option<Vec<String>> {
-    let texts: Vec<String> = items
-        .iter()
-        .map(|item| match item {
-            Value::Text(text) if is_text(text, max_chars) && text.trim() == text => Some(text.clone()),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let different = texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text));
-    ((1..=max_items).contains(&texts.len()) && different).then_some(texts)
-}
-
-fn is_text(text: &str, max_chars: usize) -> bool {
-    (1..=max_chars).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-fn with_server(config: &mut Config, change: impl FnOnce(&mut ClickHouse)) {
-    // The address is applied first, and it is required: `load` has refused a section without one.
-    if let Some(server) = config.store.clickhouse_mut() {
-        change(server);
-    }
-}
-
-/// Sizes are limited far below what an address space of 32 bits holds, so that the conversion never cuts.
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn to_on_invalid(word: &str) -> OnInvalid {
-    match word {
-        "reject" => OnInvalid::Reject,
-        "quarantine" => OnInvalid::Quarantine,
-        _ => OnInvalid::Auto,
-    }
-}
-
-fn to_positive(number: u64) -> NonZeroU32 {
-    // The range of every such setting begins at 1.
-    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
-}
-
-fn to_collector(number: u64) -> Option<CollectorNumber> {
-    u8::try_from(number).ok().and_then(CollectorNumber::new)
-}
-
-fn quoted(text: impl std::fmt::Display) -> String {
-    format!("\"{text}\"")
 }

@@ -29,10 +29,16 @@ pub struct ClickHouse {
     pub password_file: Option<PathBuf>,
     /// The password itself; empty when the user has none.
     pub password: Password,
+    /// How long one request may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Whether records are compressed on their way.
+    pub is_compressed: bool,
 }
 
 /// Database and user of a ClickHouse server that nobody configured.
 pub(super) const CLICKHOUSE_DEFAULT: &str = "default";
+/// Time limit of a request when nobody says otherwise.
+pub(super) const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 impl ClickHouse {
     /// The server at `url`, with its own default database and user.
@@ -44,6 +50,8 @@ impl ClickHouse {
             user: CLICKHOUSE_DEFAULT.to_owned(),
             password_file: None,
             password: Password::default(),
+            request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
+            is_compressed: true,
         }
     }
 }

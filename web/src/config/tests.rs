@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use telemetrics_schema::expiry::RULES_MAX;
+use telemetrics_schema::retention::{Matcher, RetentionRule};
 
 use super::settings::{BATCH_ROWS_MAX, Kind, SETTINGS, Setting, TELEMETRY_ID_CHARS, TELEMETRY_IDS_MAX};
 use super::*;
@@ -48,6 +50,8 @@ fn every_setting_of_a_file_arrives() {
         database = "telemetry"
         user = "writer"
         password_file = "/run/secret"
+        request_timeout_ms = 5_000
+        compression = "none"
         [journal]
         segment_bytes = 0x400000
         quota_bytes = 8_388_608
@@ -65,6 +69,13 @@ fn every_setting_of_a_file_arrives() {
         batch_bytes = 100_000
         batch_age_ms = 20
         memory_bytes = 2_097_152
+        [retention]
+        default_days = 0
+        rules = [
+            { severity = 1, days = 7 },
+            { classification = "a/b/*", days = 0 },
+            { days = 3, machine_id = "m" },
+        ]
     "#;
     let config = parse(text).expect("valid");
     let url = url::Url::parse("https://db.example:8443").expect("a url");
@@ -72,6 +83,8 @@ fn every_setting_of_a_file_arrives() {
         database: "telemetry".into(),
         user: "writer".into(),
         password_file: Some(PathBuf::from("/run/secret")),
+        request_timeout_ms: 5_000,
+        is_compressed: false,
         ..ClickHouse::at(url)
     };
     let expected = Config {
@@ -90,9 +103,17 @@ fn every_setting_of_a_file_arrives() {
         redelivery: Redelivery { records: 1_000 },
         rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
         drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20, memory_bytes: 2_097_152 },
+        retention: RetentionPolicy {
+            default_days: 0,
+            rules: vec![
+                rule(Matcher::Severity(1), 7),
+                rule(Matcher::Classification("a/b/*".into()), 0),
+                rule(Matcher::Machine("m".into()), 3),
+            ],
+        },
     };
     assert_eq!(config, expected);
-    for setting in SETTINGS.iter().filter(|setting| setting.key != "store") {
+    for setting in SETTINGS.iter().filter(|setting| !is_a_word(setting)) {
         assert!(
             text.contains(setting.key.rsplit('.').next().unwrap_or_default()),
             "{} is not in this test",
@@ -101,12 +122,64 @@ fn every_setting_of_a_file_arrives() {
     }
 }
 
+fn rule(matcher: Matcher, days: u32) -> RetentionRule {
+    RetentionRule { matcher, days }
+}
+
+#[test]
+fn retention_can_be_switched_off_or_be_shown_again() {
+    assert_eq!(parse("retention = \"off\"").expect("valid").retention, RetentionPolicy::off());
+    let mut config = Config::default();
+    let rules = vec![rule(Matcher::Classification("a\"b\\c".into()), 2), rule(Matcher::Severity(4), 0)];
+    config.retention.rules.clone_from(&rules);
+    let shown = Setting::named("retention.rules").expect("a setting").shown(&config);
+    assert_eq!(parse(&setting("retention.rules", &shown)).expect(&shown).retention.rules, rules);
+    assert_eq!(parse("retention.rules = []").expect("valid").retention.rules, []);
+}
+
+#[test]
+fn a_wrong_rule_is_named() {
+    for (rules, expected) in [
+        ("[1]", "t.toml:1: `retention.rules` has a wrong rule 1: it must be as { severity = 1, days = 7 }, not 1"),
+        ("[{ severity = 1, days = 1 }, { severity = 5, days = 1 }]", "wrong rule 2: `severity` must be 1 to 4, not 5"),
+        ("[{ severity = 1 }]", "`days` must be a whole number from 0 to 36500"),
+        ("[{ severity = 1, days = 36501 }]", "`days` must be a whole number from 0 to 36500"),
+        ("[{ severity = 1, days = -1 }]", "`days` must be a whole number"),
+        ("[{ days = 1 }]", "one of `classification`, `severity` and `machine_id`"),
+        ("[{ severity = 1, machine_id = \"m\", days = 1 }]", "one of `classification`"),
+        ("[{ classification = \"a/*/c\", days = 1 }]", "`classification` may have a * only at its end"),
+        ("[{ classification = 1, days = 1 }]", "`classification` cannot be 1"),
+        ("[{ build = \"1\", days = 1 }]", "it has no key `build`"),
+        ("[{ severity = 1, days = 1 }, { severity = 1, days = 2 }]", "two rules for severity 1"),
+        ("\"off\"", "`retention.rules` must be a list of at most 200 rules"),
+    ] {
+        let message = refusal(&setting("retention.rules", rules));
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(refusal("retention = \"on\"").contains("`retention` must be \"off\", not \"on\""));
+}
+
+#[test]
+fn rules_are_limited_in_number() {
+    let rules = |count: usize| {
+        let rules: Vec<String> = (0..count).map(|n| format!("{{ machine_id = \"{n}\", days = 1 }}")).collect();
+        parse(&setting("retention.rules", &format!("[{}]", rules.join(", "))))
+    };
+    assert!(rules(RULES_MAX).is_ok());
+    assert!(rules(RULES_MAX + 1).expect_err("too many").to_string().contains("not 201"));
+}
+
 #[test]
 fn what_a_setting_shows_is_what_the_file_may_say() {
     for setting in SETTINGS.iter().filter(|setting| !setting.default_text().is_empty() && !is_of_server(setting)) {
         let text = format!("{} = {}\n", setting.key, setting.default_text());
         assert_eq!(parse(&text).expect(setting.key), Config::default());
     }
+}
+
+/// These keys stand where a section of the same name could.
+fn is_a_word(setting: &Setting) -> bool {
+    ["store", "retention"].contains(&setting.key)
 }
 
 fn is_of_server(setting: &Setting) -> bool {
@@ -119,6 +192,9 @@ fn every_number_is_limited_at_both_edges() {
         let Kind::Number { min, max, .. } = setting.kind else { continue };
         for allowed in [min, max] {
             let mut config = Config::default();
+            if is_of_server(setting) {
+                config.store = Store::ClickHouse(ClickHouse::at(url::Url::parse("http://h").expect("a url")));
+            }
             setting.apply(&mut config, &Value::Number(i128::from(allowed))).expect(setting.key);
             assert_eq!(setting.shown(&config), allowed.to_string());
         }
@@ -301,7 +377,7 @@ fn the_sample_holds_every_setting_with_its_default() {
         .into_iter()
         .map(|e| e.key)
         .collect();
-    for setting in SETTINGS.iter().filter(|setting| setting.key != "store") {
+    for setting in SETTINGS.iter().filter(|setting| !is_a_word(setting)) {
         assert!(keys.iter().any(|key| key == setting.key), "{} is not in the sample", setting.key);
     }
 }

@@ -1,5 +1,11 @@
 //! Questions have the same answers, types included, over ClickHouse as over the same rows in memory.
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::prelude::{SessionContext, col, lit};
+use telemetrics_schema::columns::RECORDS;
+
 use super::{Remote, answer, lines, local, records};
 
 /// Whole questions that ClickHouse answers in one go.
@@ -86,12 +92,30 @@ async fn questions_that_are_sent_in_part_have_equal_answers() {
     }
 }
 
-async fn assert_equal(remote: &Remote, local: &datafusion::prelude::SessionContext, sql: &str) {
+async fn assert_equal(remote: &Remote, local: &SessionContext, sql: &str) {
     let (theirs, ours) = (lines(&remote.session, sql).await, lines(local, sql).await);
     assert_eq!(theirs, ours, "{sql}\n{:?}", super::plan(&remote.session, sql).await.0);
     let (theirs, ours) = (answer(&remote.session, sql).await.expect("rows"), answer(local, sql).await.expect("rows"));
-    let types = |batches: &[datafusion::arrow::array::RecordBatch]| {
+    let types = |batches: &[RecordBatch]| {
         batches.first().map(|batch| batch.schema().fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>())
     };
     assert_eq!(types(&theirs), types(&ours), "{sql}");
+}
+
+/// A question that is built has no list of columns around its aggregation, as one in SQL has.
+#[tokio::test]
+async fn columns_of_an_aggregation_come_in_their_order() {
+    let records = records();
+    let (remote, local) = (Remote::with(&records).await, local(&records));
+    let question = |session: SessionContext| async move {
+        let groups = vec![col("severity").alias("s"), col("id") % lit(7_i64)];
+        let counts = vec![count(lit(1_i64)).alias("n"), max(col("id")).alias("m")];
+        let counted = session.table(RECORDS).await.expect("a table").aggregate(groups, counts).expect("a plan");
+        let sorted = vec![col("n").sort(false, false), col("s").sort(true, false), col("m").sort(true, false)];
+        let sorted = counted.clone().sort(sorted).expect("a plan").limit(0, Some(5)).expect("a plan");
+        let counted = counted.collect().await.expect("rows");
+        let rows: usize = counted.iter().map(RecordBatch::num_rows).sum();
+        (rows, pretty_format_batches(&sorted.collect().await.expect("rows")).expect("text").to_string())
+    };
+    assert_eq!(question(remote.session).await, question(local).await);
 }

@@ -1,0 +1,26 @@
+-- Half the bytes on disk, and look-ups by identifier, machine and event that read a few granules. What was there before
+-- is rewritten by the merges to come. A changed policy only notes new dates in the parts; merges delete by them.
+ALTER TABLE `records`
+    MODIFY COLUMN `id` CODEC(Delta(8), ZSTD(1)),
+    MODIFY COLUMN `ts_reception` CODEC(Delta(8), ZSTD(1)),
+    MODIFY COLUMN `ts_capture` CODEC(Delta(8), ZSTD(1)),
+    MODIFY COLUMN `classification` CODEC(ZSTD(1)),
+    MODIFY COLUMN `severity` CODEC(ZSTD(1)),
+    MODIFY COLUMN `machine_id` CODEC(ZSTD(1)),
+    MODIFY COLUMN `system_name` CODEC(ZSTD(1)),
+    MODIFY COLUMN `build` CODEC(ZSTD(1)),
+    MODIFY COLUMN `kernel_version` CODEC(ZSTD(1)),
+    MODIFY COLUMN `arch` CODEC(ZSTD(1)),
+    MODIFY COLUMN `host_type` CODEC(ZSTD(1)),
+    MODIFY COLUMN `board_name` CODEC(ZSTD(1)),
+    MODIFY COLUMN `cpu_model` CODEC(ZSTD(1)),
+    MODIFY COLUMN `bios_version` CODEC(ZSTD(1)),
+    MODIFY COLUMN `event_id` CODEC(ZSTD(1)),
+    MODIFY COLUMN `external` CODEC(ZSTD(1)),
+    MODIFY COLUMN `record_format_version` CODEC(ZSTD(1)),
+    MODIFY COLUMN `payload_format_version` CODEC(ZSTD(1)),
+    MODIFY COLUMN `payload` CODEC(ZSTD(3)),
+    ADD INDEX IF NOT EXISTS `id_range` `id` TYPE minmax GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS `machines` `machine_id` TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS `events` `event_id` TYPE bloom_filter(0.01) GRANULARITY 1,
+    MODIFY SETTING materialize_ttl_recalculate_only = 1;

@@ -1,0 +1,73 @@
+//! The part of the command line that is about a store and not about serving: `migrate` and `retention`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::ServeArgs;
+use crate::config::{Config, ConfigError};
+
+/// Which store; everything here goes before the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct StoreArgs {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the journal and of the embedded store [default: ./telemetrics-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// A ClickHouse server: <http://user:password@host:8123/database>.
+    #[arg(long, value_name = "URL")]
+    pub clickhouse: Option<String>,
+}
+
+/// What `retention` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RetentionArgs {
+    /// Only say what the configured policy would delete; a server that runs with it deletes by itself.
+    #[arg(long, required = true)]
+    pub dry_run: bool,
+    /// Which store, and the file with the policy.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+impl StoreArgs {
+    /// The configuration of the file with these arguments on top.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let Self { config, data_dir, clickhouse } = self.clone();
+        ServeArgs { config, data_dir, clickhouse, ..ServeArgs::default() }.load()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(Cli::into_command)
+    }
+
+    #[test]
+    fn a_store_is_named_as_for_serve() {
+        let Ok(Command::Migrate(args)) = parse("telemetrics migrate --clickhouse http://h/d --data-dir x") else {
+            panic!("not migrate")
+        };
+        let config = args.load().expect("valid");
+        assert_eq!(config.store.clickhouse().expect("a server").database, "d");
+        assert_eq!(config.data_dir, PathBuf::from("x"));
+    }
+
+    #[test]
+    fn retention_wants_to_be_told_that_it_is_a_dry_run() {
+        let expected = Command::Retention(RetentionArgs { dry_run: true, store: StoreArgs::default() });
+        assert_eq!(parse("telemetrics retention --dry-run").expect("valid"), expected);
+        assert!(parse("telemetrics retention").is_err());
+    }
+}

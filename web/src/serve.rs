@@ -58,27 +58,22 @@ impl Server {
     /// The first thing that does not work, as a sentence for the operator.
     pub async fn start(config: &Config, role: Role, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         role.check(config)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+        let listener =
+            server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let recent = Recent::with_limit(config.drain.memory_bytes);
         let connections = Connections::default();
-        let collecting = match role.collects() {
-            true => Some(start_collector(config, &recent, &connections, &clock).await?),
-            false => None,
-        };
-        if let (false, Some(server)) = (role.collects(), config.store.clickhouse()) {
+        let mut collecting = None;
+        if role.collects() {
+            collecting = Some(start_collector(config, &recent, &connections, &clock).await?);
+        } else if let Some(server) = config.store.clickhouse() {
             clickhouse::check(config, server).await?;
         }
-        let questions = match role.answers() {
-            true => Some(AppState {
-                analytics: Arc::new(open_analytics(config, recent).await?),
-                acknowledged: collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state)),
-                connections: connections.clone(),
-                clock,
-            }),
-            false => None,
-        };
+        let mut questions = None;
+        if role.answers() {
+            let analytics = Arc::new(open_analytics(config, recent).await?);
+            let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
+            questions = Some(AppState { analytics, acknowledged, connections: connections.clone(), clock });
+        }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
     }

@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, each within limits, until it is told to stop.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -21,6 +22,9 @@ use tracing::{debug, warn};
 
 /// Connections that are served at the same time; more wait in the listener's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections that the system holds for us until they are accepted; when a fleet comes back after an outage, those above
+/// would be dropped and come again only after a second. The system may have a smaller limit (`net.core.somaxconn`).
+pub const BACKLOG_CONNECTIONS: u32 = 4_096;
 /// How long a client may take to send the head of a request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take after the server was told to stop.
@@ -69,6 +73,18 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Relaxed);
     }
+}
+
+/// Binds `address`.
+///
+/// # Errors
+/// What the system says.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait until the system has forgotten the connections of the last run.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG_CONNECTIONS)
 }
 
 /// Serves `router` on `listener` until `stop` is cancelled; requests that have begun are finished.

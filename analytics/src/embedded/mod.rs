@@ -38,6 +38,9 @@ struct Current {
     version: Arc<Version>,
 }
 
+/// How often the log is read before a question fails: parts of it are deleted when newer ones stand for them.
+const READ_ATTEMPTS: u32 = 3;
+
 /// One version of the table.
 struct Version {
     number: u64,
@@ -89,10 +92,26 @@ impl EmbeddedReader {
         let number = current.version.number;
         // Old parts of the log are deleted in their order: when our own is gone, newer ones may have been and gone too.
         if self.has_commit(number + 1) || !self.has_commit(number) {
-            current.table.update_state().await?;
-            current.version = Arc::new(load(&current.table, &self.directory, &self.progress).await?);
+            self.update(&mut current).await?;
         }
         Ok(Arc::clone(&current.version))
+    }
+
+    /// Reads the log, once more when something went between listing and reading it.
+    async fn update(&self, current: &mut Current) -> Result<(), Error> {
+        let mut attempts = 1;
+        loop {
+            match self.try_update(current).await {
+                Err(_) if attempts < READ_ATTEMPTS => attempts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_update(&self, current: &mut Current) -> Result<(), Error> {
+        current.table.update_state().await?;
+        current.version = Arc::new(load(&current.table, &self.directory, &self.progress).await?);
+        Ok(())
     }
 
     /// A look at a file name, where a listing of the log would cost more with every query.

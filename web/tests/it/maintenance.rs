@@ -141,9 +141,9 @@ fn a_reader_that_nobody_asked_for_long_finds_what_the_log_has_become() {
         tokio::task::spawn_blocking(move || wait_until("the log to be cleaned", || !oldest.exists()))
             .await
             .expect("cleaned");
+        running.stop(Duration::from_mins(1)).await;
         let analytics = Analytics::embedded(reader.expect("a table"), Limits::default()).expect("an engine");
         assert_eq!(rows(&analytics).await, 30);
-        running.stop(Duration::from_mins(1)).await;
     });
 }
 

@@ -1,5 +1,7 @@
 //! The one table of URLs.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -43,7 +45,7 @@ fn probes(ingest: Ingest) -> Router {
         .route("/", post(post_record))
         .route("/v2/collector", post(post_record))
         .route("/v3/collector", post(post_record))
-        .with_state(ingest)
+        .with_state(Arc::new(ingest))
 }
 
 /// What operators of a collector ask.

@@ -59,7 +59,7 @@ impl Ingest {
 ///
 /// # Errors
 /// See [`Refusal`]; a record is durable exactly when the answer is 201, those of a batch as its answer counts them.
-pub async fn post_record(State(ingest): State<Ingest>, request: Request) -> Result<Response, Refusal> {
+pub async fn post_record(State(ingest): State<Arc<Ingest>>, request: Request) -> Result<Response, Refusal> {
     let outcome = handle(&ingest, request).await;
     if let Err(refusal) = &outcome {
         ingest.collector.counters().rejected(refusal.reason(), 1);

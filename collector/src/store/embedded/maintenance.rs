@@ -69,7 +69,7 @@ impl MaintenanceSettings {
             file_target_bytes: 256 << 20,
             merge_files_min: 8,
             merge_files_max: 16,
-            merge_input_bytes: 4 << 20,
+            merge_input_bytes: 1 << 20,
             row_group_bytes: ROW_GROUP_BYTES,
             cpu_share_percent: 50,
             check_interval: Duration::from_mins(1),

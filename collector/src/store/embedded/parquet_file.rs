@@ -21,11 +21,11 @@ use crate::store::StoreError;
 /// Rows of a row group: what a reader skips or reads as one.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Encoded bytes of a row group, which is in memory until it is full.
-pub(super) const ROW_GROUP_BYTES: usize = 64 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 16 << 20;
 /// Level of zstd: higher ones cost more than the bytes that they save.
 const ZSTD_LEVEL: i32 = 3;
 /// Rows that are converted and encoded at a time.
-const WRITE_ROWS: usize = 8_192;
+const WRITE_ROWS: usize = 2_048;
 /// The order of the rows in every file; questions ask for a class and a time.
 pub(super) const SORT_COLUMNS: [&str; 3] = ["classification", "ts_reception", "id"];
 

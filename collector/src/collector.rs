@@ -8,6 +8,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 use telemetrics_schema::{Record, RecordId, Report};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::{Counters, Counts};
@@ -282,17 +283,19 @@ async fn resume(replayer: Replayer) {
 }
 
 impl RunningDrain {
-    /// Ends the drain and the journal, waiting at most `limit`; what is not delivered by then stays in the journal.
+    /// Ends drain, maintenance and journal, waiting at most `limit` for the first two; what is not delivered by then
+    /// stays in the journal.
     pub async fn stop(self, limit: Duration) {
         self.stop.cancel();
-        if tokio::time::timeout(limit, self.task).await.is_err() {
+        let deadline = Instant::now() + limit;
+        if timeout_at(deadline, self.task).await.is_err() {
             tracing::warn!(
                 limit_s = limit.as_secs(),
                 "the store was too slow to take what is left; it stays in the journal"
             );
         }
         if let Some(maintenance) = self.maintenance
-            && tokio::time::timeout(limit, maintenance).await.is_err()
+            && timeout_at(deadline, maintenance).await.is_err()
         {
             tracing::warn!(
                 limit_s = limit.as_secs(),

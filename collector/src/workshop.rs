@@ -9,8 +9,10 @@ use std::io;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// Threads for work that blocks: one writes a batch, one compacts, and one syncs and reads beside them.
-const BLOCKING_THREADS: usize = 3;
+/// Threads for work that blocks; those that are not needed end. Readers of the table's log hold one while they wait for
+/// another one that reads, the drain and the maintenance at once, and the worker may take one: with four in all nothing
+/// would be left, and a fifth that waits would stop all.
+const BLOCKING_THREADS: usize = 8;
 
 /// See the module; its tasks are cut off when it is dropped.
 pub(crate) struct Workshop {

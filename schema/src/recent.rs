@@ -51,6 +51,8 @@ struct State {
     /// Records behind those in memory, and the last of them.
     left_out: usize,
     last_left_out: Option<RecordId>,
+    /// Everything up to here was released.
+    released: Option<RecordId>,
 }
 
 impl State {
@@ -87,7 +89,8 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Memory that is full when the records in it take `limit_bytes` bytes.
+    /// Memory that is full when the records in it take `limit_bytes` bytes. While questions are asked their Arrow batches
+    /// take as much again.
     #[must_use]
     pub fn with_limit(limit_bytes: usize) -> Self {
         Self { state: Arc::default(), limit_bytes }
@@ -105,6 +108,13 @@ impl Recent {
     pub fn is_full(&self) -> bool {
         let state = self.lock();
         state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes
+    }
+
+    /// Whether so much is in memory that it should go to the store, so that the rest takes what arrives meanwhile.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        let state = self.lock();
+        state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes / 2
     }
 
     /// Counts `rows` records up to `last`, behind all others, that whoever calls this keeps elsewhere.
@@ -137,6 +147,7 @@ impl Recent {
     /// Snapshots that were taken before keep what they hold.
     pub fn release(&self, last: RecordId) {
         let mut state = self.lock();
+        state.released = state.released.max(Some(last));
         while let Some(chunk) = state.chunks.front_mut() {
             let gone = chunk.records.partition_point(|record| record.id <= last);
             if gone == 0 {
@@ -187,6 +198,15 @@ impl Recent {
     pub fn range(&self, first: RecordId, last: RecordId) -> Vec<Arc<Record>> {
         let state = self.lock();
         state.records().skip_while(|r| r.id < first).take_while(|r| r.id <= last).map(Arc::clone).collect()
+    }
+
+    /// Whether this record is not released, as far as can be told: of those left out only the range is known.
+    #[must_use]
+    pub fn may_have(&self, id: RecordId) -> bool {
+        let state = self.lock();
+        let before = state.last_in_memory().max(state.released);
+        let may_be_left_out = before < Some(id) && Some(id) <= state.last_left_out;
+        may_be_left_out || state.records().any(|record| record.id == id)
     }
 
     /// When the oldest record in memory was accepted.
@@ -260,15 +280,18 @@ mod tests {
     fn a_full_memory_counts_what_is_left_out_until_it_comes_in() {
         let one_bytes = record(1).text_bytes() + RECORD_OVERHEAD_BYTES;
         let recent = Recent::with_limit(2 * one_bytes);
+        assert!(!recent.is_half_full());
         recent.push([record(1)]);
-        assert!(!recent.is_full());
+        assert!(recent.is_half_full() && !recent.is_full());
         recent.push([record(2)]);
         assert!(recent.is_full());
         recent.leave_out(2, RecordId(4));
         assert_eq!((recent.rows(), recent.left_out()), (4, 2));
         assert_eq!((recent.last_id(), recent.last_in_memory()), (Some(RecordId(4)), Some(RecordId(2))));
         assert_eq!(ids(&recent), [1, 2]);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|id| recent.may_have(RecordId(id))), [false, true, true, true, true, false]);
         recent.release(RecordId(2));
+        assert_eq!([2, 3].map(|id| recent.may_have(RecordId(id))), [false, true]);
         assert_eq!((recent.rows(), recent.last_id()), (2, Some(RecordId(4))));
         recent.take_in([record(3)]);
         assert_eq!((recent.left_out(), recent.last_id()), (1, Some(RecordId(4))));

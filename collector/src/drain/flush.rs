@@ -50,7 +50,7 @@ impl Pending {
         let reached = delivered.wait_for(|id| id.is_some_and(|id| id >= last));
         match tokio::time::timeout(wait, reached).await {
             Ok(Ok(_)) => 0,
-            // Late, or the drain has stopped: what is still in memory is what an answer lacks.
+            // Late, or the drain has stopped: a reader of the store alone lacks what is not delivered.
             Ok(Err(_)) | Err(_) => self.recent.rows(),
         }
     }
@@ -67,16 +67,16 @@ impl Pending {
         self.recent.left_out()
     }
 
-    /// Whether this record is acknowledged and its batch not wholly delivered.
+    /// Whether this record may be acknowledged and its batch not wholly delivered.
     #[must_use]
     pub fn has(&self, id: RecordId) -> bool {
-        !self.recent.range(id, id).is_empty()
+        self.recent.may_have(id)
     }
 
     /// Wakes the drain when enough has come together for a batch.
     pub(crate) fn records_arrived(&self) {
         let (rows, bytes) = (self.recent.rows(), self.recent.text_bytes());
-        if rows >= self.batch_rows || bytes >= self.batch_bytes || self.recent.left_out() > 0 {
+        if rows >= self.batch_rows || bytes >= self.batch_bytes || self.recent.is_half_full() {
             self.wanted.wake.notify_one();
         }
     }

@@ -146,12 +146,20 @@ impl Drain {
                 && let Some(batch) = self.next_batch()
             {
                 self.keep_distance().await;
-                if !self.deliver(batch, false).await {
+                if !self.deliver(batch, false).await || !self.deliver_waiting_replay().await {
                     return false;
                 }
             }
         }
         true
+    }
+
+    /// What is replayed does not wait until a backlog is gone; `false` when the process stops first.
+    async fn deliver_waiting_replay(&mut self) -> bool {
+        match self.replays.try_recv() {
+            Ok(replay) => self.deliver_replay(replay).await,
+            Err(_) => true,
+        }
     }
 
     /// Tries until the store is there; `false` when the process stops first.
@@ -182,11 +190,15 @@ impl Drain {
     }
 
     /// Tries until memory is full of what the journal has, or holds everything up to `until`; `false` when the process
-    /// stops first.
+    /// stops first. Without `until` it is enough that something is in memory.
     async fn take_in(&self, until: Option<RecordId>) -> bool {
         let mut backoff = Backoff::default();
         while let Err(error) = self.try_take_in(until).await {
             warn!(%error, "acknowledged records cannot be read back from the journal, it is tried again");
+            // What is in memory stands before what cannot be read, and need not wait for it.
+            if until.is_none() && self.recent.last_in_memory().is_some() {
+                return true;
+            }
             if !backoff.pause(&self.stop).await {
                 return false;
             }
@@ -244,6 +256,7 @@ impl Drain {
     fn is_due(&self) -> bool {
         let Some(oldest) = self.recent.oldest_reception() else { return false };
         self.progress.is_wanted()
+            || self.recent.is_half_full()
             || self.recent.left_out() > 0
             || self.recent.rows() >= self.settings.batch_rows
             || self.recent.text_bytes() >= self.settings.batch_bytes
@@ -256,7 +269,8 @@ impl Drain {
 
     /// A flush that a query asked for waits until the last such flush is long enough ago.
     async fn keep_distance(&mut self) {
-        if self.progress.is_wanted() {
+        // Behind a backlog batches are as large as memory allows, and must not wait.
+        if self.progress.is_wanted() && self.recent.left_out() == 0 {
             self.progress.keep_distance(self.settings.flush_distance).await;
         }
     }

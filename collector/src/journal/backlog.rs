@@ -182,6 +182,10 @@ impl Backlog {
             // Not under the lock: the writer goes on meanwhile, and may make this extent longer.
             let records = oldest.read(&*self.reader)?;
             let mut extents = self.lock();
+            // Somebody else who reads may have been faster.
+            if extents.0.front().is_none_or(|front| (front.segment, front.from) != (oldest.segment, oldest.from)) {
+                continue;
+            }
             self.recent.take_in(records);
             extents.remove(&oldest);
         }

@@ -104,8 +104,9 @@ impl<D: Disk> Chain<D> {
         }
         let within_quota = self.bytes() + self.segment_bytes <= self.quota_bytes;
         if records > 0 && !within_quota {
-            self.gauges.writable.store(false, Relaxed);
-            return Err(AppendError::Full("quota_bytes are used"));
+            let reason = "quota_bytes are used";
+            self.gauges.refusing(reason);
+            return Err(AppendError::Full(reason));
         }
         let begun =
             if within_quota { self.begin(self.segment_bytes, marks) } else { Err(io::ErrorKind::StorageFull.into()) };
@@ -140,7 +141,7 @@ impl<D: Disk> Chain<D> {
         if let Some(id) = needed {
             active.need(id);
         }
-        self.gauges.writable.store(true, Relaxed);
+        self.gauges.written();
         Ok(())
     }
 
@@ -240,7 +241,8 @@ impl<D: Disk> Chain<D> {
     }
 
     fn unavailable(&self, action: &str, error: &io::Error) -> AppendError {
-        self.gauges.failed();
-        AppendError::Unavailable(format!("{action}: {error}"))
+        let reason = format!("{action}: {error}");
+        self.gauges.failed(&reason);
+        AppendError::Unavailable(reason)
     }
 }

@@ -32,7 +32,6 @@
 //! - A segment is removed when everything in it is confirmed, the oldest first, each removal synced; the one that is
 //!   being written never is.
 //! - Opening locks the directory, reads all segments, cuts a torn tail off, syncs, and goes on in a new segment.
-//!
 //! - Acknowledged records that do not fit into memory are read back from the segments in their order (`backlog.rs`), so
 //!   that an outage of the store costs disk and not memory.
 //!

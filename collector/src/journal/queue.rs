@@ -136,6 +136,9 @@ impl Queue {
         // records, and on an idle one nobody is waiting and nothing is lost.
         for _ in 0..YIELDS_MAX {
             let records = state.records;
+            if records == 0 || state.bytes >= self.group_bytes {
+                break;
+            }
             drop(state);
             std::thread::yield_now();
             state = self.lock();

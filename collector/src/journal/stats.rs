@@ -101,9 +101,23 @@ impl Gauges {
         self.sync_us.observe(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, reason: &str) {
         self.failures.fetch_add(1, Relaxed);
-        self.writable.store(false, Relaxed);
+        self.refusing(reason);
+    }
+
+    /// Notes that records are refused; people are told when that begins, not of each.
+    pub(super) fn refusing(&self, reason: &str) {
+        if self.writable.swap(false, Relaxed) {
+            tracing::warn!(reason, "the journal refuses records until it can write again");
+        }
+    }
+
+    /// Notes that records were written.
+    pub(super) fn written(&self) {
+        if !self.writable.swap(true, Relaxed) {
+            tracing::info!("the journal writes records again");
+        }
     }
 
     pub(super) fn set_oldest_pending(&self, oldest: Option<TimestampUs>) {

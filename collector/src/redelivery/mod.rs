@@ -15,7 +15,7 @@
 //!   (`finishing.rs`): its record may be on disk, and the retry that follows must find it.
 //! - In flight: it waits for that outcome (`flight.rs`).
 //! - Accepted: it is answered at once. The report is equal, so that the record can be made from the request, the
-//!   identifier and the time (`table.rs` keeps nothing else: 38 bytes a record, below 80 MB for 2 million).
+//!   identifier and the time (`table.rs` keeps nothing else: 30 bytes a record, 60 MB for 2 million).
 //!
 //! What the quarantine replays has its identifier already and goes past the journal (`claim.rs`): it is in flight until
 //! the quarantine has sealed it, and accepted from then on. [`Window::open`] is given what a crash left sealed.

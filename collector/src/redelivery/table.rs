@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn two_million_entries_stay_below_80_mb() {
+    fn two_million_entries_take_60_mb() {
         assert_eq!(size_of::<Entry>(), 32);
         assert!(Table::bound_bytes(2_000_000) <= 60_000_004, "{}", Table::bound_bytes(2_000_000));
     }

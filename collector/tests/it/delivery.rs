@@ -38,12 +38,14 @@ impl Clock for TestClock {
 struct Place {
     directory: tempfile::TempDir,
     clock: Arc<TestClock>,
+    batch_rows: usize,
 }
 
 impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        Self { directory, clock: Arc::new(TestClock(AtomicI64::new(NOW_US))) }
+        let batch_rows = DrainSettings::default().batch_rows;
+        Self { directory, clock: Arc::new(TestClock(AtomicI64::new(NOW_US))), batch_rows }
     }
 
     fn journal_settings(&self) -> JournalSettings {
@@ -68,7 +70,7 @@ impl Place {
             journal: self.journal_settings(),
             quarantine: QuarantineSettings::new(self.directory.path().join("quarantine")),
             redelivery: WindowSettings::new(self.directory.path().join("redelivery")),
-            drain: DrainSettings { batch_age: NEVER, ..DrainSettings::default() },
+            drain: DrainSettings { batch_age: NEVER, batch_rows: self.batch_rows, ..DrainSettings::default() },
         };
         let store = Store::Embedded(self.store().await);
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
@@ -82,6 +84,17 @@ impl Place {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let (journal, _) = Journal::open(&self.journal_settings(), clock, ids(), recent.clone()).expect("opened");
         (journal, recent)
+    }
+
+    /// Makes the newest records in the journal unreadable.
+    fn spoil_the_journal(&self) {
+        let segments = std::fs::read_dir(self.journal_settings().directory).expect("a journal").flatten();
+        let segments = segments.filter(|file| file.path().extension().is_some_and(|kind| kind == "journal"));
+        let oldest = segments.map(|file| file.path()).min().expect("a segment");
+        let mut bytes = std::fs::read(&oldest).expect("read");
+        let end = bytes.iter().rposition(|byte| *byte != 0).expect("frames");
+        bytes[end - LONG / 2] ^= 1;
+        std::fs::write(&oldest, bytes).expect("written");
     }
 
     /// Identifiers in the table's files, sorted; a record that is there twice is here twice.
@@ -189,6 +202,26 @@ async fn a_refused_record_is_discarded_when_its_batch_is_delivered_and_not_befor
     assert_eq!(collector.pending().flush(NEVER).await, 0);
     assert_eq!(collector.discard(id).await, Ok(()));
     running.stop(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_back_does_not_hold_back_what_is_in_memory() {
+    let place = Place { batch_rows: 200, ..Place::new() };
+    let (journal, _) = place.journal();
+    for _ in 0..9 {
+        journal.append_many(long_reports(100)).await.expect("acknowledged");
+    }
+    journal.shutdown().await;
+    // Room for several batches, so that something is in memory when the end of the journal is read.
+    let (collector, _running, recent) = place.start_with(Recent::with_limit(600 * LONG)).await;
+    let in_memory = recent.rows() - recent.left_out();
+    assert!(400 < in_memory && in_memory < 900, "{in_memory}");
+    place.spoil_the_journal();
+    collector.pending().flush(Duration::from_millis(1)).await;
+    while recent.rows() > 900 - in_memory {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(place.delivered().len(), in_memory);
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "read_wait_ms",
         unit: "milliseconds",
         kind: Kind::Number { min: 0, max: 60_000, set: |config, number| config.read_wait_ms = number },
-        doc: "Longest time that a query waits for acknowledged records to reach a ClickHouse server.",
+        doc: "Longest time that a query waits for acknowledged records that are not in memory to reach the store.",
         show: |config| config.read_wait_ms.to_string(),
     },
     Setting {

@@ -1,6 +1,5 @@
 //! `idle`: memory of a server that has started, and of one that has had one record.
 
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,19 +50,11 @@ impl Args {
         drop(server);
         build(&["--package", "telemetrics-testkit"])?;
         let clickhouse = ClickHouse::start();
-        let role = if knows_collector(&program)? { COLLECTOR } else { SERVE };
-        let server =
-            start_role(&program, role, &directory.path().join("clickhouse"), &["--clickhouse", &clickhouse.url()]);
-        measure(&mut table, [role, "ClickHouse"], &server)?;
+        let arguments = ["--clickhouse", &clickhouse.url()];
+        let server = start_role(&program, COLLECTOR, &directory.path().join("clickhouse"), &arguments);
+        measure(&mut table, [COLLECTOR, "ClickHouse"], &server)?;
         self.destination.publish("idle", &facts, table.text())
     }
-}
-
-/// Whether the program has the role that only collects.
-fn knows_collector(program: &str) -> Result<bool, Failure> {
-    let mut help = Command::new(program);
-    let status = help.args([COLLECTOR, "--help"]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    Ok(status.success())
 }
 
 fn measure(table: &mut Table, what: [&str; 2], server: &Server) -> Result<(), Failure> {

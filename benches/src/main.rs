@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile};
+use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile, questions, stores};
 use telemetrics_web::memory;
 
 /// Measures the server beside what the machine allows, and prints tables of ratios.
@@ -20,6 +20,10 @@ enum Command {
     Ingest(ingest::Args),
     /// Batches, beside what ClickHouse takes of the same rows.
     Batches(batches::Args),
+    /// Bulk inserts into both stores, and what the same records take on disk in them.
+    Stores(stores::Args),
+    /// Every question to both stores, beside ClickHouse's own SQL.
+    Questions(questions::Args),
     /// Memory of a server that has nothing to do.
     Idle(idle::Args),
     /// Where the time goes under single records, by `perf`.
@@ -49,6 +53,8 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Ingest(args) => args.run(),
         Command::Batches(args) => args.run(),
+        Command::Stores(args) => args.run(),
+        Command::Questions(args) => args.run(),
         Command::Idle(args) => args.run(),
         Command::Profile(args) => args.run(),
         Command::Bare { answer_bytes } => bare::run(answer_bytes),

@@ -18,10 +18,26 @@ use crate::Failure;
 /// # Errors
 /// When the store cannot be read.
 pub fn records(data_dir: &Path) -> Result<u64, Failure> {
-    let table = DataDir::new(data_dir).records_table();
     tokio::runtime::Runtime::new()?.block_on(async {
-        let reader = EmbeddedReader::open(&table, Config::default().collector_number, Recent::default()).await?;
-        let view = Analytics::embedded(reader, Limits::default())?.at(SystemClock.now()).await?;
+        let view = open(data_dir).await?.at(SystemClock.now()).await?;
         Ok(records::count(&view, &RecordFilter::default()).await?)
     })
+}
+
+/// Bytes of the files that the newest version of the embedded table below `data_dir` consists of.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn bytes(data_dir: &Path) -> Result<u64, Failure> {
+    tokio::runtime::Runtime::new()?.block_on(async { Ok(open(data_dir).await?.day_sizes().await?.total().bytes) })
+}
+
+/// The store below `data_dir` without what is in its journal.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn open(data_dir: &Path) -> Result<Analytics, Failure> {
+    let table = DataDir::new(data_dir).records_table();
+    let reader = EmbeddedReader::open(&table, Config::default().collector_number, Recent::default()).await?;
+    Ok(Analytics::embedded(reader, Limits::default())?)
 }

@@ -12,6 +12,7 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::utils::conjunction;
@@ -22,6 +23,9 @@ use datafusion::physical_plan::union::UnionExec;
 use telemetrics_schema::columns::record_schema;
 
 use super::files::DataFile;
+
+/// With fewer files for each thread, one of them may have nearly all of the work.
+const FILES_PER_THREAD: usize = 4;
 
 /// See the module.
 pub(super) struct SnapshotTable {
@@ -54,21 +58,25 @@ impl SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let files: Vec<PartitionedFile> = self.candidates(state, filters)?.iter().map(|f| partitioned(f)).collect();
+        let files = self.candidates(state, filters)?;
         if files.is_empty() {
             return Ok(None);
         }
         let options = state.config().options().execution.parquet.clone();
+        let runtime = state.runtime_env();
+        let url = ObjectStoreUrl::local_filesystem();
+        let metadata = runtime.cache_manager.get_file_metadata_cache();
+        let readers = CachedParquetFileReaderFactory::new(runtime.object_store(&url)?, metadata);
         let source = ParquetSource::new(record_schema())
             .with_table_parquet_options(datafusion::common::config::TableParquetOptions {
                 global: options,
                 ..Default::default()
             })
+            .with_parquet_file_reader_factory(Arc::new(readers))
             .with_pushdown_filters(true)
             .with_enable_page_index(true);
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups)
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups(&files, state.config().target_partitions()))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
@@ -76,8 +84,38 @@ impl SnapshotTable {
     }
 }
 
+/// The files for each of the threads, each with its newest first: a question for the newest records then soon knows
+/// which older ones it need not look at. Where there are fewer files than would keep all busy, each gets a part of each.
+fn groups(files: &[Arc<DataFile>], threads: usize) -> Vec<FileGroup> {
+    let mut newest_first: Vec<&DataFile> = files.iter().map(AsRef::as_ref).collect();
+    newest_first.sort_by(|a, b| b.object.location.cmp(&a.object.location));
+    let mut groups = vec![Vec::new(); threads.max(1)];
+    let count = groups.len();
+    if files.len() >= FILES_PER_THREAD * count {
+        for (place, file) in newest_first.into_iter().enumerate() {
+            groups[place % count].push(partitioned(file));
+        }
+    } else {
+        for file in newest_first {
+            for (part, group) in groups.iter_mut().enumerate() {
+                group.push(part_of(file, part, count));
+            }
+        }
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}
+
 fn partitioned(file: &DataFile) -> PartitionedFile {
     PartitionedFile::new_from_meta(file.object.clone()).with_statistics(Arc::clone(&file.statistics))
+}
+
+/// One of `count` parts of about the same size: the row groups that have their middle in it.
+fn part_of(file: &DataFile, part: usize, count: usize) -> PartitionedFile {
+    let bound = |part: usize| {
+        let bound = u128::from(file.object.size) * part as u128 / count as u128;
+        i64::try_from(bound).unwrap_or(i64::MAX)
+    };
+    partitioned(file).with_range(bound(part), bound(part + 1))
 }
 
 impl std::fmt::Debug for SnapshotTable {

@@ -12,6 +12,7 @@ pub mod http;
 pub mod process;
 pub mod request;
 pub mod server;
+pub mod tls;
 
 pub use browser::Browser;
 pub use captures::{Capture, captures};
@@ -21,3 +22,4 @@ pub use disk::SmallDisk;
 pub use process::{Process, wait_until};
 pub use request::Post;
 pub use server::Server;
+pub use tls::{Authority, TlsFront};

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use telemetrics_analytics::clickhouse::ClickHouseSettings;
-use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget};
+use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, SetupError};
 use telemetrics_schema::layout::DataDir;
 use tracing::{info, warn};
 
 use crate::config::{ClickHouse, Config};
 use crate::serve::StartError;
+use crate::transport::transport;
 
 /// How long a start waits for a server to be made ready.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,10 +23,10 @@ const OWNER_FILE: &str = "clickhouse-owner";
 /// # Errors
 /// What only a person can put right: a database of a newer program, a number that another collector has.
 pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Result<ClickHouseStore, StartError> {
-    refuse_tls(server)?;
     let file = data.path().join(OWNER_FILE);
-    let store = writer(config, server).claiming(config.collector_number, file);
-    match tokio::time::timeout(SET_UP_TIMEOUT, store.set_up()).await {
+    let store = writer(config, server)?.claiming(config.collector_number, file);
+    let ready = tokio::time::timeout(SET_UP_TIMEOUT, store.set_up()).await;
+    match ready.map(|ready| ready.map_err(|error| explained(error, server))) {
         Ok(Ok(migrated)) => {
             for migration in migrated.applied {
                 info!(version = migration.version, name = migration.name, "applied a migration");
@@ -43,8 +44,9 @@ pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Resul
 /// # Errors
 /// What only a person can put right: a database of a newer program, or of another one.
 pub async fn check(config: &Config, server: &ClickHouse) -> Result<(), StartError> {
-    refuse_tls(server)?;
-    match tokio::time::timeout(SET_UP_TIMEOUT, writer(config, server).check()).await {
+    let writer = writer(config, server)?;
+    let ready = tokio::time::timeout(SET_UP_TIMEOUT, writer.check()).await;
+    match ready.map(|ready| ready.map_err(|error| explained(error, server))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) if error.may_pass() => warn!(%error, "questions cannot be answered yet"),
         Ok(Err(error)) => return Err(error.into()),
@@ -63,8 +65,7 @@ pub async fn migrate(config: &Config) -> Result<(), StartError> {
             "only a ClickHouse server has migrations: name one with --clickhouse or in [store.clickhouse]".into()
         );
     };
-    refuse_tls(server)?;
-    let migrated = writer(config, server).migrate().await?;
+    let migrated = writer(config, server)?.migrate().await.map_err(|error| explained(error, server))?;
     for migration in &migrated.applied {
         println!("applied {:04} {}", migration.version, migration.name);
     }
@@ -74,56 +75,65 @@ pub async fn migrate(config: &Config) -> Result<(), StartError> {
 }
 
 /// The writer, for work that does not deliver records.
-#[must_use]
-pub fn writer(config: &Config, server: &ClickHouse) -> ClickHouseStore {
+///
+/// # Errors
+/// As those of [`transport`].
+pub fn writer(config: &Config, server: &ClickHouse) -> Result<ClickHouseStore, StartError> {
     let target = ClickHouseTarget {
         database: server.database.clone(),
         user: server.user.clone(),
         password: server.password.reveal().to_owned(),
         request_timeout_ms: server.request_timeout_ms,
         is_compressed: server.is_compressed,
+        transport: transport(server)?,
         ..ClickHouseTarget::new(server.url.to_string())
     };
-    ClickHouseStore::new(&target, config.retention.clone())
+    Ok(ClickHouseStore::new(&target, config.retention.clone()))
 }
 
 /// Where questions go.
-#[must_use]
-pub fn for_questions(server: &ClickHouse) -> ClickHouseSettings {
-    ClickHouseSettings {
+///
+/// # Errors
+/// As those of [`transport`].
+pub fn for_questions(server: &ClickHouse) -> Result<ClickHouseSettings, StartError> {
+    Ok(ClickHouseSettings {
         database: server.database.clone(),
         user: server.user.clone(),
         password: server.password.reveal().to_owned(),
         request_timeout_ms: server.request_timeout_ms,
+        transport: transport(server)?,
         ..ClickHouseSettings::new(server.url.to_string())
+    })
+}
+
+/// Adds to an answer that is no HTTP what it most likely is: the port of TLS, asked without it.
+fn explained(error: SetupError, server: &ClickHouse) -> SetupError {
+    match error {
+        SetupError::Unavailable(text) if server.url.scheme() == "http" && is_no_http(&text) => {
+            SetupError::Unavailable(format!(
+                "{text} (what answers at {} does not speak HTTP; the address of a port with TLS begins with https://)",
+                server.url
+            ))
+        }
+        error => error,
     }
 }
 
-/// The client is built without TLS; every request would fail, and records would wait for ever.
-fn refuse_tls(server: &ClickHouse) -> Result<(), StartError> {
-    if server.url.scheme() == "https" {
-        return Err(format!(
-            "`store.clickhouse.url` ({}): this build reaches ClickHouse by http:// only; put a proxy that speaks TLS \
-             beside it, or a tunnel",
-            server.url
-        )
-        .into());
-    }
-    Ok(())
+/// What the HTTP client says of bytes that are no answer, and of a connection that ended instead of one.
+fn is_no_http(text: &str) -> bool {
+    ["invalid HTTP", "connection closed before message completed"].iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
 mod tests {
-    use telemetrics_collector::store::SetupError;
-
     use super::*;
 
     #[test]
-    fn tls_is_refused_before_anything_is_sent() {
-        let url = |text: &str| ClickHouse::at(url::Url::parse(text).expect("an address"));
-        let error = refuse_tls(&url("https://h:8443")).expect_err("no TLS").to_string();
-        assert!(error.contains("store.clickhouse.url") && error.contains("https://h:8443"), "{error}");
-        assert!(refuse_tls(&url("http://h:8123")).is_ok());
+    fn only_what_is_no_http_is_taken_for_tls() {
+        let server = ClickHouse::at(url::Url::parse("http://h:8443").expect("an address"));
+        let words = |text: &str| explained(SetupError::Unavailable(text.to_owned()), &server).to_string();
+        assert!(words("ClickHouse: network error: invalid HTTP version parsed").contains("begins with https://"));
+        assert_eq!(words("ClickHouse: connection refused"), "ClickHouse: connection refused");
     }
 
     #[test]

@@ -22,3 +22,4 @@ pub mod serve;
 pub mod server;
 pub mod state;
 pub mod stop;
+pub mod transport;

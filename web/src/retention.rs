@@ -39,7 +39,7 @@ pub async fn dry_run(config: &Config, now: TimestampUs) -> Result<String, StartE
 async fn open(config: &Config) -> Result<Analytics, StartError> {
     let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
     if let Some(server) = config.store.clickhouse() {
-        return Ok(Analytics::clickhouse(&clickhouse::for_questions(server), limits)?);
+        return Ok(Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?);
     }
     let table = DataDir::new(&config.data_dir).records_table();
     let reader = EmbeddedReader::open(&table, config.collector_number, Recent::default()).await?;

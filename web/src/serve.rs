@@ -215,7 +215,7 @@ async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, St
             let reader = EmbeddedReader::open(&table, config.collector_number, recent).await?;
             Analytics::embedded(reader, limits)?
         }
-        Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server), limits)?,
+        Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?,
     })
 }
 

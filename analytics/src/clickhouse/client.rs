@@ -41,7 +41,7 @@ const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(
                          WHERE database = currentDatabase() AND table = 'records' AND active AND rows > 0 GROUP BY 1";
 
 /// Where the server is, and what a question may take.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ClickHouseSettings {
     /// The HTTP interface, `http://host:8123`.
     pub url: String,
@@ -53,10 +53,12 @@ pub struct ClickHouseSettings {
     pub password: String,
     /// How long one query may run on the server, and how long the server may be silent, in milliseconds.
     pub request_timeout_ms: u64,
+    /// What carries requests; `Client::default()` speaks HTTP without TLS.
+    pub transport: Client,
 }
 
 impl ClickHouseSettings {
-    /// The server's own user and database at `url`, with a timeout of one minute.
+    /// The server's own user and database at `url`, with a timeout of one minute, without TLS.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -65,6 +67,7 @@ impl ClickHouseSettings {
             user: "default".to_owned(),
             password: String::new(),
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
+            transport: Client::default(),
         }
     }
 }
@@ -132,7 +135,9 @@ impl Reader {
 }
 
 fn query_client(settings: &ClickHouseSettings) -> Client {
-    let client = Client::default()
+    let client = settings
+        .transport
+        .clone()
         .with_url(&settings.url)
         .with_database(&settings.database)
         .with_user(&settings.user)

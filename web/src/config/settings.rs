@@ -204,7 +204,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "store.clickhouse.url",
         unit: "",
-        kind: Kind::Url { set: |config, url| config.store = Store::ClickHouse(ClickHouse::at(url)) },
+        kind: Kind::Url { set: |config, url| config.store = Store::ClickHouse(Box::new(ClickHouse::at(url))) },
         doc: "Address of the server's HTTP interface. Required in [store.clickhouse].",
         show: |config| config.store.clickhouse().map_or_else(String::new, |server| quoted(&server.url)),
     },
@@ -235,6 +235,17 @@ pub const SETTINGS: &[Setting] = &[
         doc: "File that holds the user's password, without the line end behind it. No file: no password.",
         show: |config| {
             let file = config.store.clickhouse().and_then(|server| server.password_file.as_ref());
+            file.map_or_else(String::new, |path| quoted(path.display()))
+        },
+    },
+    Setting {
+        key: "store.clickhouse.ca_file",
+        unit: "",
+        kind: Kind::Path { set: |config, path| with_server(config, |server| server.ca_file = Some(path)) },
+        doc: "File with the certificates (PEM) of a private CA, for an address with https. The server's certificate has to \
+              be signed by one of them; without a file, by a CA that the system trusts.",
+        show: |config| {
+            let file = config.store.clickhouse().and_then(|server| server.ca_file.as_ref());
             file.map_or_else(String::new, |path| quoted(path.display()))
         },
     },

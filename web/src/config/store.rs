@@ -13,7 +13,7 @@ pub enum Store {
     /// Files below the data directory; nothing to install.
     Embedded,
     /// A ClickHouse server.
-    ClickHouse(ClickHouse),
+    ClickHouse(Box<ClickHouse>),
 }
 
 /// How to reach a ClickHouse server.
@@ -29,6 +29,8 @@ pub struct ClickHouse {
     pub password_file: Option<PathBuf>,
     /// The password itself; empty when the user has none.
     pub password: Password,
+    /// File with the only certificates (PEM) that are trusted to sign the server's; without one, those of the system.
+    pub ca_file: Option<PathBuf>,
     /// How long one request may take, in milliseconds.
     pub request_timeout_ms: u64,
     /// Whether records are compressed on their way.
@@ -50,6 +52,7 @@ impl ClickHouse {
             user: CLICKHOUSE_DEFAULT.to_owned(),
             password_file: None,
             password: Password::default(),
+            ca_file: None,
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
             is_compressed: true,
         }

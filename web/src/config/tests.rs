@@ -50,6 +50,7 @@ fn every_setting_of_a_file_arrives() {
         database = "telemetry"
         user = "writer"
         password_file = "/run/secret"
+        ca_file = "/etc/ca.pem"
         request_timeout_ms = 5_000
         compression = "none"
         [journal]
@@ -83,6 +84,7 @@ fn every_setting_of_a_file_arrives() {
         database: "telemetry".into(),
         user: "writer".into(),
         password_file: Some(PathBuf::from("/run/secret")),
+        ca_file: Some(PathBuf::from("/etc/ca.pem")),
         request_timeout_ms: 5_000,
         is_compressed: false,
         ..ClickHouse::at(url)
@@ -97,7 +99,7 @@ fn every_setting_of_a_file_arrives() {
         batch_limit_bytes: 1_048_576,
         collector_number: CollectorNumber::new(7).expect("below 64"),
         read_wait_ms: 250,
-        store: Store::ClickHouse(server),
+        store: Store::ClickHouse(Box::new(server)),
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
         quarantine: Quarantine { quota_bytes: 3_145_728, entries: 5, age_days: 7 },
         redelivery: Redelivery { records: 1_000 },
@@ -193,7 +195,7 @@ fn every_number_is_limited_at_both_edges() {
         for allowed in [min, max] {
             let mut config = Config::default();
             if is_of_server(setting) {
-                config.store = Store::ClickHouse(ClickHouse::at(url::Url::parse("http://h").expect("a url")));
+                config.store = Store::ClickHouse(Box::new(ClickHouse::at(url::Url::parse("http://h").expect("a url"))));
             }
             setting.apply(&mut config, &Value::Number(i128::from(allowed))).expect(setting.key);
             assert_eq!(setting.shown(&config), allowed.to_string());

@@ -27,4 +27,5 @@ mod servers;
 mod space;
 mod start;
 mod stop;
+mod tls;
 mod views;

@@ -1,8 +1,11 @@
 //! Servers for tests, on both stores, and the few questions that most tests ask of them.
 
+use std::process::Command;
+
 use serde_json::Value;
 use telemetrics_testkit::http::Answer;
-use telemetrics_testkit::{ClickHouse, Post, Server};
+use telemetrics_testkit::process::Ended;
+use telemetrics_testkit::{ClickHouse, Post, Process, Server};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_telemetrics");
@@ -20,6 +23,12 @@ pub(crate) fn on_clickhouse() -> Server {
     let clickhouse = ClickHouse::shared();
     let url = format!("{}/{}", clickhouse.url(), clickhouse.create_database());
     Server::start_with_config(PROGRAM, PATIENT, &["--clickhouse", &url])
+}
+
+/// Runs the program where it has to end by itself.
+pub(crate) fn ended(args: &[&str]) -> Ended {
+    let dir = tempfile::tempdir().expect("a directory");
+    Process::start(Command::new(PROGRAM).args(args).current_dir(dir.path()), dir.path()).wait()
 }
 
 /// Posts a record that has to be accepted, and gives its id.

@@ -1,21 +1,13 @@
 //! How the program starts, what it says, and when it refuses to.
 
 use std::fs;
-use std::process::Command;
 
-use telemetrics_testkit::process::Ended;
-use telemetrics_testkit::{Post, Process, Server};
+use telemetrics_testkit::{Post, Server};
 
 use crate::html::{one_text, page};
-use crate::servers::{PROGRAM, accepted, embedded, records};
+use crate::servers::{PROGRAM, accepted, embedded, ended, records};
 
 const DEMO_RECORDS: usize = 2_000;
-
-/// Runs the program in a directory where it has to end by itself.
-fn ended(args: &[&str]) -> Ended {
-    let dir = tempfile::tempdir().expect("a directory");
-    Process::start(Command::new(PROGRAM).args(args).current_dir(dir.path()), dir.path()).wait()
-}
 
 fn refused(args: &[&str]) -> String {
     let ended = ended(args);

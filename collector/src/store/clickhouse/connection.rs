@@ -24,10 +24,12 @@ pub struct ClickHouseTarget {
     pub request_timeout_ms: u64,
     /// Whether what is sent and received is compressed (LZ4).
     pub is_compressed: bool,
+    /// What carries requests; `Client::default()` speaks HTTP without TLS.
+    pub transport: Client,
 }
 
 impl ClickHouseTarget {
-    /// The server's own user and database at `url`, with a time limit of one minute, compressed.
+    /// The server's own user and database at `url`, with a time limit of one minute, compressed, without TLS.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -37,6 +39,7 @@ impl ClickHouseTarget {
             password: String::new(),
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
             is_compressed: true,
+            transport: Client::default(),
         }
     }
 }
@@ -86,9 +89,23 @@ impl From<Error> for Failure {
                 let text = format!("the server answered: {}", answer.trim());
                 Self::Refused { code: code(&answer), text }
             }
-            other => Self::Silent(other.to_string()),
+            other => Self::Silent(with_causes(&other)),
         }
     }
+}
+
+/// The words of an error and of its causes: what failed is only in the innermost one.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(current) = cause {
+        let words = current.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = current.source();
+    }
+    text
 }
 
 /// The number in an answer like `Code: 60. DB::Exception: ...`.
@@ -100,7 +117,9 @@ fn code(answer: &str) -> Option<u32> {
 impl Connection {
     pub(super) fn new(target: &ClickHouseTarget) -> Self {
         let compression = if target.is_compressed { Compression::Lz4 } else { Compression::None };
-        let client = Client::default()
+        let client = target
+            .transport
+            .clone()
             .with_url(&target.url)
             .with_user(&target.user)
             .with_password(&target.password)

@@ -13,6 +13,7 @@ mod load;
 mod maintenance;
 mod metrics;
 mod migrations;
+mod open_directory;
 mod outages;
 mod pages;
 mod quarantine;

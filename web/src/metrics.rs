@@ -8,6 +8,7 @@ use telemetrics_collector::counters::{Counts, Reason};
 use telemetrics_collector::journal::JournalStats;
 use telemetrics_collector::quarantine::{Kind, QuarantineStats};
 use telemetrics_collector::redelivery::WindowStats;
+use telemetrics_collector::store::MaintenanceStats;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_S;
 
@@ -49,6 +50,9 @@ fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> 
     quarantine(&mut out, &stats.quarantine);
     journal(&mut out, &stats.journal, now);
     store(&mut out, &stats.counts);
+    if let Some(stats) = &stats.maintenance {
+        maintenance(&mut out, stats, now);
+    }
     out.into_text()
 }
 
@@ -179,6 +183,38 @@ fn store(out: &mut Exposition, counts: &Counts) {
     );
 }
 
+/// Only where the store is the embedded one.
+fn maintenance(out: &mut Exposition, stats: &MaintenanceStats, now: TimestampUs) {
+    out.gauge("telemetrics_embedded_files", "Files of the embedded table, without replaced ones.", stats.files);
+    out.gauge("telemetrics_embedded_bytes", "Bytes of those files.", stats.bytes);
+    out.counter(
+        "telemetrics_maintenance_rewrites_total",
+        "Times that files were merged, or written again without expired records.",
+        stats.rewrites,
+    );
+    out.counter(
+        "telemetrics_maintenance_rewritten_records_total",
+        "Records that were written again so.",
+        stats.rewritten_rows,
+    );
+    out.counter("telemetrics_maintenance_rewritten_bytes_total", "Bytes written for it.", stats.rewritten_bytes);
+    out.counter(
+        "telemetrics_maintenance_expired_records_total",
+        "Expired records that were taken out of the table.",
+        stats.expired_rows,
+    );
+    out.counter(
+        "telemetrics_maintenance_failures_total",
+        "Times that merging or deleting failed; it is tried again.",
+        stats.failures,
+    );
+    out.gauge(
+        "telemetrics_maintenance_last_sweep_age_seconds",
+        "Time since what is expired was looked for to the end; since the start, when it was not yet.",
+        (now.0 - stats.last_sweep.0).max(0) / US_PER_S,
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -220,7 +256,17 @@ mod tests {
             dropped_evidence: 31,
             failures: 32,
         };
-        CollectorStats { counts: counters.read(), journal, quarantine, redelivery, pending_records: 6 }
+        let maintenance = Some(MaintenanceStats {
+            files: 41,
+            bytes: 42,
+            rewrites: 43,
+            rewritten_rows: 44,
+            rewritten_bytes: 45,
+            expired_rows: 46,
+            failures: 47,
+            last_sweep: TimestampUs(NOW.0 - 48 * US_PER_S),
+        });
+        CollectorStats { counts: counters.read(), journal, quarantine, redelivery, maintenance, pending_records: 6 }
     }
 
     #[test]
@@ -257,11 +303,25 @@ mod tests {
             ("telemetrics_store_batch_records_sum", 8.0),
             ("telemetrics_store_insert_duration_seconds_sum", 0.002),
             ("telemetrics_store_insert_failures_total{reason=\"refused\"}", 0.0),
+            ("telemetrics_embedded_files", 41.0),
+            ("telemetrics_embedded_bytes", 42.0),
+            ("telemetrics_maintenance_rewrites_total", 43.0),
+            ("telemetrics_maintenance_rewritten_records_total", 44.0),
+            ("telemetrics_maintenance_rewritten_bytes_total", 45.0),
+            ("telemetrics_maintenance_expired_records_total", 46.0),
+            ("telemetrics_maintenance_failures_total", 47.0),
+            ("telemetrics_maintenance_last_sweep_age_seconds", 48.0),
             ("telemetrics_connections", 0.0),
         ] {
             let found = samples.iter().find(|(name, _)| name == series).unwrap_or_else(|| panic!("{series} in {text}"));
             assert!((found.1 - value).abs() < 1e-9, "{series}: {}", found.1);
         }
+    }
+
+    #[test]
+    fn a_store_that_looks_after_itself_has_no_numbers_of_its_maintenance() {
+        let stats = CollectorStats { maintenance: None, ..stats() };
+        assert!(!text(&stats, &Connections::default(), NOW).contains("telemetrics_maintenance"));
     }
 
     #[test]

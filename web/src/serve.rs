@@ -161,8 +161,7 @@ async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<Re
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
-            let policy = config.retention.clone();
-            let store = store.maintained(MaintenanceSettings::new(policy));
+            let store = store.maintained(maintenance_settings(config));
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }
@@ -188,6 +187,14 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
             ..DrainSettings::default()
         },
     }
+}
+
+fn maintenance_settings(config: &Config) -> MaintenanceSettings {
+    let config::Maintenance { file_target_bytes, sweep_interval_s, removed_grace_s, cpu_share_percent } =
+        config.maintenance;
+    let settings = MaintenanceSettings::new(config.retention.clone());
+    let settings = MaintenanceSettings { file_target_bytes, cpu_share_percent, ..settings };
+    settings.with_times(Duration::from_secs(sweep_interval_s), Duration::from_secs(removed_grace_s))
 }
 
 /// Small segments are for small groups: the smallest ones that are allowed hold no group of the default size.
@@ -233,15 +240,38 @@ mod tests {
     use super::*;
     use crate::config::{Value, settings::Setting};
 
+    fn with(settings: &[(&str, i128)]) -> Config {
+        let mut config = Config::default();
+        for (key, number) in settings {
+            let setting = Setting::named(key).expect("a setting");
+            setting.apply(&mut config, &Value::Number(*number)).expect("allowed");
+        }
+        config
+    }
+
     #[test]
     fn the_journal_takes_the_smallest_and_the_largest_settings() {
         for (segment_bytes, quota_bytes) in [(4 << 20, 8 << 20), (1 << 30, 1 << 40)] {
-            let mut config = Config::default();
-            for (key, bytes) in [("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)] {
-                let setting = Setting::named(key).expect("a setting");
-                setting.apply(&mut config, &Value::Number(bytes)).expect("allowed");
-            }
+            let config = with(&[("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)]);
             journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
+        }
+    }
+    #[test]
+    fn the_defaults_of_the_maintenance_are_those_of_the_collector() {
+        let policy = Config::default().retention;
+        let (ours, theirs) = (maintenance_settings(&Config::default()), MaintenanceSettings::new(policy));
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn expired_records_are_off_the_disk_within_a_day_whatever_is_set() {
+        for (interval_s, grace_s) in [(60, 60), (14_400, 43_200)] {
+            let config =
+                with(&[("maintenance.sweep_interval_s", interval_s), ("maintenance.removed_grace_s", grace_s)]);
+            let settings = maintenance_settings(&config);
+            let longest = settings.expired_slack + settings.sweep_interval * 2 + settings.removed_grace;
+            assert!(settings.expired_slack >= Duration::from_hours(1), "{:?}", settings.expired_slack);
+            assert!(longest <= Duration::from_hours(24), "{longest:?}");
         }
     }
 }

@@ -40,6 +40,7 @@ fn the_commands_of_the_guide_count_and_sum_as_the_api_does() {
     });
 
     wait_until("the delivery of everything", || metric(&server, "telemetrics_pending_records") == 0);
+    assert!(metric(&server, "telemetrics_maintenance_rewrites_total") >= scripts.len() as u64);
     let expected = told_by_api(&server);
     for script in &scripts {
         assert_eq!(answer(&python, server.dir(), script), expected, "{}", script.heading);

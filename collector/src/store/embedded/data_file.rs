@@ -18,6 +18,8 @@ pub(super) struct DataFile {
     pub(super) day: i32,
     /// Its size.
     pub(super) bytes: u64,
+    /// How many rows it has, as far as the log says.
+    pub(super) rows: Option<u64>,
     /// When its first row was received, as far as the log says.
     pub(super) first_reception: Option<TimestampUs>,
     /// When its last row was received, as far as the log says.
@@ -34,6 +36,7 @@ impl DataFile {
             path: view.path().into_owned(),
             day: day.ok_or_else(|| unavailable(format!("the file {} has no date", view.path())))?,
             bytes: u64::try_from(view.size()).unwrap_or(0),
+            rows: statistics["numRecords"].as_u64(),
             first_reception: reception("minValues"),
             last_reception: reception("maxValues"),
         })

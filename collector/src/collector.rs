@@ -6,7 +6,7 @@ use std::time::Duration;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
-use telemetrics_schema::{Record, RecordId, Report};
+use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -235,6 +235,12 @@ impl Collector {
     #[must_use]
     pub fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    /// When the oldest record was received that the store does not have yet, to the second.
+    #[must_use]
+    pub fn oldest_pending(&self) -> Option<TimestampUs> {
+        self.journal.stats().oldest_pending
     }
 
     /// Whether a record could be accepted now.

@@ -1,5 +1,7 @@
 //! `/metrics`: the numbers of the server for Prometheus.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +14,7 @@ use telemetrics_collector::store::MaintenanceStats;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_S;
 
+use crate::datasets::Datasets;
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::server::Connections;
 use crate::state::{AppState, CollectorState};
@@ -21,13 +24,18 @@ const US_PER_SECOND: u32 = 1_000_000;
 
 /// All metrics of a process that accepts records.
 pub async fn of_collector(State(state): State<CollectorState>) -> Response {
-    answer(text(&state.collector.stats(), &state.connections, state.clock.now()))
+    let mut out = text(&state.collector.stats(), &state.connections, state.clock.now());
+    if let Some(files) = &state.datasets {
+        datasets(&mut out, files);
+    }
+    answer(out.into_text())
 }
 
 /// Those of a process that only answers questions.
 pub async fn of_web(State(state): State<AppState>) -> Response {
     let mut out = Exposition::default();
     process(&mut out, &state.connections);
+    datasets(&mut out, &state.datasets);
     answer(out.into_text())
 }
 
@@ -41,8 +49,8 @@ fn process(out: &mut Exposition, connections: &Connections) {
     out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
 }
 
-/// The text of a scrape at `now`.
-fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> String {
+/// What a collector has to tell at `now`.
+fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> Exposition {
     let mut out = Exposition::default();
     process(&mut out, connections);
     records(&mut out, &stats.counts, stats.pending_records);
@@ -53,7 +61,7 @@ fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> 
     if let Some(stats) = &stats.maintenance {
         maintenance(&mut out, stats, now);
     }
-    out.into_text()
+    out
 }
 
 fn records(out: &mut Exposition, counts: &Counts, pending: u64) {
@@ -215,6 +223,24 @@ fn maintenance(out: &mut Exposition, stats: &MaintenanceStats, now: TimestampUs)
     );
 }
 
+fn datasets(out: &mut Exposition, files: &Datasets) {
+    let served = files.served();
+    out.counters(
+        "telemetrics_dataset_answers_total",
+        "Answers about files of finished days: whole ones, parts, and that the client has the file already.",
+        "kind",
+        [("whole", &served.whole), ("part", &served.parts), ("unchanged", &served.unchanged)]
+            .map(|(kind, count)| (kind, count.load(Relaxed))),
+    );
+    out.counter(
+        "telemetrics_dataset_sent_bytes_total",
+        "Bytes of files of finished days that were sent.",
+        served.bytes.load(Relaxed),
+    );
+    out.counter("telemetrics_dataset_files_made_total", "Files of finished days that were made.", files.made());
+    out.gauge("telemetrics_dataset_disk_bytes", "Bytes that these files take.", files.bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -271,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_strict_reader_finds_every_number() {
-        let text = text(&stats(), &Connections::default(), NOW);
+        let text = text(&stats(), &Connections::default(), NOW).into_text();
         let families = parse(&text);
         let samples: Vec<&(String, f64)> = families.values().flat_map(|family| &family.samples).collect();
         for (series, value) in [
@@ -321,7 +347,7 @@ mod tests {
     #[test]
     fn a_store_that_looks_after_itself_has_no_numbers_of_its_maintenance() {
         let stats = CollectorStats { maintenance: None, ..stats() };
-        assert!(!text(&stats, &Connections::default(), NOW).contains("telemetrics_maintenance"));
+        assert!(!text(&stats, &Connections::default(), NOW).into_text().contains("telemetrics_maintenance"));
     }
 
     #[test]
@@ -329,7 +355,7 @@ mod tests {
         let age = |oldest| {
             let journal = JournalStats { oldest_pending: oldest, ..JournalStats::default() };
             let stats = CollectorStats { journal, ..CollectorStats::default() };
-            let families = parse(&text(&stats, &Connections::default(), NOW));
+            let families = parse(&text(&stats, &Connections::default(), NOW).into_text());
             families["telemetrics_journal_oldest_record_age_seconds"].samples[0].1.to_string()
         };
         assert_eq!(age(None), "0");

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::clickhouse;
 use crate::config::{self, Config};
+use crate::datasets::{Datasets, Sources};
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -72,7 +73,11 @@ impl Server {
         if role.answers() {
             let analytics = Arc::new(open_analytics(config, recent).await?);
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
-            questions = Some(AppState { analytics, acknowledged, connections: connections.clone(), clock });
+            let datasets = datasets(config, &analytics, collecting.as_ref());
+            if let Some(collecting) = &mut collecting {
+                collecting.state.datasets = Some(datasets.clone());
+            }
+            questions = Some(AppState { analytics, acknowledged, datasets, connections: connections.clone(), clock });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
@@ -120,8 +125,16 @@ async fn start_collector(
         rate_limits: Arc::new(rate_limits(config)),
         clock: Arc::clone(clock),
     };
-    let state = CollectorState { collector, rules, connections: connections.clone(), clock: Arc::clone(clock) };
+    let (connections, clock) = (connections.clone(), Arc::clone(clock));
+    let state = CollectorState { collector, datasets: None, rules, connections, clock };
     Ok(Collecting { state, ingest, drain })
+}
+
+fn datasets(config: &Config, analytics: &Arc<Analytics>, collecting: Option<&Collecting>) -> Datasets {
+    let own = collecting.map(|collecting| (config.collector_number, collecting.state.collector.clone()));
+    let (analytics, policy) = (Arc::clone(analytics), config.retention.clone());
+    let sources = Sources { analytics, policy, own, is_shared: config.store.clickhouse().is_some() };
+    Datasets::new(sources, DataDir::new(&config.data_dir).datasets(), config.datasets.quota_bytes)
 }
 
 fn acknowledged(config: &Config, state: &CollectorState) -> Acknowledged {

@@ -67,6 +67,8 @@ pub struct Config {
     pub drain: Drain,
     /// How the embedded store is kept in order.
     pub maintenance: Maintenance,
+    /// Finished days as files.
+    pub datasets: Datasets,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -133,6 +135,13 @@ pub struct Maintenance {
     pub cpu_share_percent: u32,
 }
 
+/// Limits of the files of finished days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datasets {
+    /// Disk space in bytes that they may take together, beside the one that is being made.
+    pub quota_bytes: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -152,6 +161,7 @@ impl Default for Config {
             rate_limit: RateLimit::default(),
             drain: Drain::default(),
             maintenance: Maintenance::default(),
+            datasets: Datasets::default(),
             retention: telemetrics_schema::expiry::shipped(),
         }
     }
@@ -195,6 +205,12 @@ impl Default for Drain {
 impl Default for Maintenance {
     fn default() -> Self {
         Self { file_target_bytes: 256 * MIB, sweep_interval_s: 3_600, removed_grace_s: 3_600, cpu_share_percent: 50 }
+    }
+}
+
+impl Default for Datasets {
+    fn default() -> Self {
+        Self { quota_bytes: 16 * 1024 * MIB }
     }
 }
 

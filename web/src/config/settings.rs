@@ -346,6 +346,18 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.maintenance.cpu_share_percent.to_string(),
     },
     Setting {
+        key: "datasets.quota_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: MIB,
+            max: 16 * 1024 * GIB,
+            set: |config, number| config.datasets.quota_bytes = number,
+        },
+        doc: "Disk space of the files of finished days below /datasets/, beside the one that is being made. What had to \
+              make room is made again when it is asked for.",
+        show: |config| config.datasets.quota_bytes.to_string(),
+    },
+    Setting {
         key: "retention",
         unit: "",
         kind: Kind::OneOf { words: &["off"], set: |config, _| config.retention = RetentionPolicy::off() },

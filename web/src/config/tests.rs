@@ -74,6 +74,8 @@ fn every_setting_of_a_file_arrives() {
         sweep_interval_s = 60
         removed_grace_s = 61
         cpu_share_percent = 10
+        [datasets]
+        quota_bytes = 1_048_576
         [retention]
         default_days = 0
         rules = [
@@ -114,6 +116,7 @@ fn every_setting_of_a_file_arrives() {
             removed_grace_s: 61,
             cpu_share_percent: 10,
         },
+        datasets: Datasets { quota_bytes: 1_048_576 },
         retention: RetentionPolicy {
             default_days: 0,
             rules: vec![

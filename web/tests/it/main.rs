@@ -5,6 +5,7 @@ mod batches;
 mod browser;
 mod captures;
 mod collectors;
+mod datasets;
 mod durability;
 mod html;
 mod journal_command;

@@ -4,6 +4,7 @@
 //! here and nowhere else.
 
 pub mod clickhouse;
+pub mod dataset;
 mod embedded;
 mod error;
 mod expiry;

@@ -23,6 +23,11 @@ impl DaySizes {
         size.bytes += bytes;
     }
 
+    /// Every day that has rows, the oldest first, with what it takes.
+    pub fn days(&self) -> impl Iterator<Item = (i32, Size)> + '_ {
+        self.0.iter().map(|(day, size)| (*day, *size))
+    }
+
     /// What `rows` of that day take, when they are as large as the day's others. 0 for a day that is not on disk.
     #[must_use]
     pub fn share_bytes(&self, day: i32, rows: u64) -> u64 {

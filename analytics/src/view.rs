@@ -7,7 +7,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::prelude::SessionConfig;
@@ -115,6 +115,16 @@ pub struct View {
 }
 
 impl View {
+    /// The same view, whose queries share memory with no others and take at most `memory_bytes`; sorts spill above it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the query engine does not start.
+    pub fn apart(&self, memory_bytes: usize) -> Result<Self, Error> {
+        let runtime = runtime(memory_bytes)?;
+        let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build();
+        Ok(Self { state, table: Arc::clone(&self.table), living: self.living.clone() })
+    }
+
     /// The records that retention still lets see; every question begins here.
     ///
     /// # Errors
@@ -142,7 +152,11 @@ fn config() -> SessionConfig {
 }
 
 fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
-    let pool = Arc::new(FairSpillPool::new(limits.memory_bytes));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    let runtime = runtime(limits.memory_bytes)?;
     Ok(SessionStateBuilder::new().with_config(config()).with_runtime_env(runtime).with_default_features())
+}
+
+fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, Error> {
+    let pool = Arc::new(FairSpillPool::new(memory_bytes));
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?)
 }

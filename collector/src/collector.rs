@@ -6,7 +6,7 @@ use std::time::Duration;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
-use telemetrics_schema::{Record, RecordId, Report};
+use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::quarantine::{
     Quarantine, QuarantineError, QuarantineFault, QuarantineSettings, QuarantineStats, Replayed, Replayer, Which,
 };
 use crate::redelivery::{Remembered, Window, WindowError, WindowSettings, WindowStats};
-use crate::store::Store;
+use crate::store::{MaintenanceCounters, MaintenanceStats, Store};
 use crate::workshop::Workshop;
 
 /// How long a replay is waited for; it goes on all the same.
@@ -62,6 +62,7 @@ pub struct Collector {
     window: Window,
     pending: Pending,
     counters: Arc<Counters>,
+    maintenance: Option<Arc<MaintenanceCounters>>,
     replayer: Replayer,
 }
 
@@ -85,6 +86,8 @@ pub struct CollectorStats {
     pub quarantine: QuarantineStats,
     /// Those of the redelivery window.
     pub redelivery: WindowStats,
+    /// Those of the embedded table's maintenance; `None` where there is none.
+    pub maintenance: Option<MaintenanceStats>,
     /// Records that are acknowledged and not delivered.
     pub pending_records: u64,
 }
@@ -122,6 +125,7 @@ impl Collector {
         let quarantine = quarantine.start(journal.names(), Arc::clone(&clock))?;
         let (stop, counters) = (CancellationToken::new(), Arc::<Counters>::default());
         let workshop = Workshop::open().map_err(StartError::Threads)?;
+        let maintenance_counters = store.maintenance_counters();
         let maintenance = store.maintain(Arc::clone(&clock), stop.clone()).map(|task| workshop.spawn(task));
         let links = Links {
             recent,
@@ -138,7 +142,8 @@ impl Collector {
         let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
         let running = RunningDrain { task, maintenance, workshop, stop, journal: journal.clone(), quarantine };
-        Ok((Self { journal, window, pending, counters, replayer }, running, recovered))
+        let collector = Self { journal, window, pending, counters, maintenance: maintenance_counters, replayer };
+        Ok((collector, running, recovered))
     }
 
     /// Makes a report durable; the record that comes back is on disk and visible to queries, now or since an equal
@@ -191,7 +196,8 @@ impl Collector {
         let pending_records = self.pending.rows() as u64;
         let (journal, quarantine) = (self.journal.stats(), self.quarantine().stats());
         let redelivery = self.window.stats();
-        CollectorStats { counts: self.counters.read(), journal, quarantine, redelivery, pending_records }
+        let maintenance = self.maintenance.as_ref().map(|counters| counters.read());
+        CollectorStats { counts: self.counters.read(), journal, quarantine, redelivery, maintenance, pending_records }
     }
 
     /// What is kept aside.
@@ -229,6 +235,12 @@ impl Collector {
     #[must_use]
     pub fn pending(&self) -> &Pending {
         &self.pending
+    }
+
+    /// When the oldest record was received that the store does not have yet, to the second.
+    #[must_use]
+    pub fn oldest_pending(&self) -> Option<TimestampUs> {
+        self.journal.stats().oldest_pending
     }
 
     /// Whether a record could be accepted now.

@@ -17,6 +17,16 @@ impl RecordId {
     /// The greatest identifier that there can be.
     pub const MAX: Self = Self((1 << 53) - 1);
 
+    /// Identifiers that are equal modulo this are of one collector.
+    pub const CYCLE: i64 = 1 << (SEQUENCE_BITS + COLLECTOR_BITS);
+
+    /// The smallest identifier that any collector gives out at `now`.
+    #[must_use]
+    pub const fn first_at(now: TimestampUs) -> Self {
+        let ms = now.as_ms() - EPOCH_MS;
+        Self(if ms < 0 { 0 } else { ms << (SEQUENCE_BITS + COLLECTOR_BITS) })
+    }
+
     /// Number of the collector that named the record.
     #[must_use]
     pub const fn collector(self) -> i64 {
@@ -100,6 +110,15 @@ mod tests {
         let given: Vec<_> = (0..200).map(|_| ids.next(NOW)).collect();
         assert!(given.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(given.iter().all(|id| id.collector() == 5));
+    }
+
+    #[test]
+    fn the_first_of_a_millisecond_is_not_above_any_other_of_it() {
+        let first = RecordId::first_at(NOW);
+        let given = sequence(None).next(NOW);
+        assert_eq!(given.0 - first.0, 5 * SEQUENCE_PER_MS);
+        assert_eq!(RecordId(given.0 % RecordId::CYCLE).collector(), 5);
+        assert_eq!(RecordId::first_at(TimestampUs::from_s(0)), RecordId(0));
     }
 
     #[test]

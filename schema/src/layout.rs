@@ -44,6 +44,12 @@ impl DataDir {
         self.0.join("quarantine")
     }
 
+    /// Files of finished days for other programs; what is deleted there is made again.
+    #[must_use]
+    pub fn datasets(&self) -> PathBuf {
+        self.0.join("datasets")
+    }
+
     /// The embedded table of records: a Delta table that other programs may open for reading.
     #[must_use]
     pub fn records_table(&self) -> PathBuf {
@@ -58,6 +64,13 @@ pub fn date_text(day: i32) -> String {
     let days = Days::new(u64::from(day.unsigned_abs()));
     let date = if day < 0 { epoch.checked_sub_days(days) } else { epoch.checked_add_days(days) };
     date.map_or_else(|| format!("day{day}"), |date| date.format("%Y-%m-%d").to_string())
+}
+
+/// The day of `YYYY-MM-DD`, counted from 1970-01-01; `None` for any other text.
+#[must_use]
+pub fn day_number(date: &str) -> Option<i32> {
+    let days = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?.signed_duration_since(NaiveDate::default());
+    i32::try_from(days.num_days()).ok().filter(|day| date_text(*day) == date)
 }
 
 /// Path, relative to the table, of the file that holds one batch.
@@ -92,5 +105,15 @@ mod tests {
         assert_eq!(date_text(0), "1970-01-01");
         assert_eq!(date_text(20_779), "2026-11-22");
         assert_eq!(date_text(-1), "1969-12-31");
+    }
+
+    #[test]
+    fn a_day_has_one_text() {
+        for day in [-1, 0, 20_779] {
+            assert_eq!(day_number(&date_text(day)), Some(day));
+        }
+        for wrong in ["2026-13-01", "2026-1-1", " 2026-01-01", "+2026-01-01", "2026-02-30", "", "20779"] {
+            assert_eq!(day_number(wrong), None, "{wrong}");
+        }
     }
 }

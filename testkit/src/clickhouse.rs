@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::http::{Answer, exchange};
 use crate::process::signal;
+use crate::repository;
 
 /// Names another `libchdb.so` than the one that scripts/setup-tests installs.
 pub const LIBRARY_VARIABLE: &str = "TELEMETRICS_TEST_LIBCHDB";
@@ -240,8 +241,4 @@ fn server_program() -> PathBuf {
     let programs = own.ancestors().skip(1).map(|folder| folder.join("clickhouse-testserver"));
     let found = programs.take(2).find(|program| program.is_file());
     found.unwrap_or_else(|| panic!("clickhouse-testserver is not built: run cargo build -p telemetrics-testkit"))
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the repository").to_owned()
 }

@@ -80,6 +80,15 @@ impl Connection {
         }
     }
 
+    /// Reads one answer to a `HEAD` request: nothing follows its headers.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn receive_head(&mut self) -> io::Result<Answer> {
+        let (status, headers) = self.head()?;
+        Ok(Answer { interim: Vec::new(), status, headers, body: Vec::new() })
+    }
+
     /// Reads one interim answer, for a client that waits for permission to send its body.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! What tests of the other crates share: the real server, a real ClickHouse and a real browser, a small disk, captured
-//! requests, and HTTP byte for byte.
+//! What tests of the other crates share: the real server, a real ClickHouse, a real browser and the programs of analysts,
+//! a small disk, captured requests, and HTTP byte for byte.
 //!
 //! Everything here panics with a clear message instead of returning errors: a missing part fails the test.
 
@@ -8,8 +8,10 @@ pub mod captures;
 pub mod chance;
 pub mod clickhouse;
 pub mod disk;
+pub mod document;
 pub mod http;
 pub mod process;
+pub mod python;
 pub mod request;
 pub mod server;
 pub mod tls;
@@ -20,6 +22,14 @@ pub use chance::Chance;
 pub use clickhouse::ClickHouse;
 pub use disk::SmallDisk;
 pub use process::{Process, wait_until};
+pub use python::Python;
 pub use request::Post;
 pub use server::Server;
 pub use tls::{Authority, TlsFront};
+
+use std::path::{Path, PathBuf};
+
+/// The directory of the workspace.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the repository").to_owned()
+}

@@ -167,8 +167,18 @@ pub(crate) mod tests {
         assert!(!family.samples.is_empty(), "{name} has no samples");
         assert!(name.starts_with("telemetrics_"), "{name}");
         assert_eq!(name.ends_with("_total"), family.kind == "counter", "{name}");
-        let units =
-            ["_bytes", "_seconds", "_records", "_entries", "_total", "_segments", "_connections", "_writable", "_info"];
+        let units = [
+            "_bytes",
+            "_seconds",
+            "_records",
+            "_entries",
+            "_files",
+            "_total",
+            "_segments",
+            "_connections",
+            "_writable",
+            "_info",
+        ];
         assert!(units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
         if family.kind == "histogram" {
             check_histogram(name, family);

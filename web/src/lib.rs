@@ -6,6 +6,7 @@ pub mod cli_store;
 pub mod clickhouse;
 pub mod clock;
 pub mod config;
+pub mod datasets;
 pub mod demo;
 pub mod error;
 pub mod exposition;

@@ -1,5 +1,7 @@
 //! `/metrics`: the numbers of the server for Prometheus.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -8,9 +10,11 @@ use telemetrics_collector::counters::{Counts, Reason};
 use telemetrics_collector::journal::JournalStats;
 use telemetrics_collector::quarantine::{Kind, QuarantineStats};
 use telemetrics_collector::redelivery::WindowStats;
+use telemetrics_collector::store::MaintenanceStats;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_S;
 
+use crate::datasets::Datasets;
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::server::Connections;
 use crate::state::{AppState, CollectorState};
@@ -20,13 +24,18 @@ const US_PER_SECOND: u32 = 1_000_000;
 
 /// All metrics of a process that accepts records.
 pub async fn of_collector(State(state): State<CollectorState>) -> Response {
-    answer(text(&state.collector.stats(), &state.connections, state.clock.now()))
+    let mut out = text(&state.collector.stats(), &state.connections, state.clock.now());
+    if let Some(files) = &state.datasets {
+        datasets(&mut out, files);
+    }
+    answer(out.into_text())
 }
 
 /// Those of a process that only answers questions.
 pub async fn of_web(State(state): State<AppState>) -> Response {
     let mut out = Exposition::default();
     process(&mut out, &state.connections);
+    datasets(&mut out, &state.datasets);
     answer(out.into_text())
 }
 
@@ -40,8 +49,8 @@ fn process(out: &mut Exposition, connections: &Connections) {
     out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
 }
 
-/// The text of a scrape at `now`.
-fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> String {
+/// What a collector has to tell at `now`.
+fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> Exposition {
     let mut out = Exposition::default();
     process(&mut out, connections);
     records(&mut out, &stats.counts, stats.pending_records);
@@ -49,7 +58,10 @@ fn text(stats: &CollectorStats, connections: &Connections, now: TimestampUs) -> 
     quarantine(&mut out, &stats.quarantine);
     journal(&mut out, &stats.journal, now);
     store(&mut out, &stats.counts);
-    out.into_text()
+    if let Some(stats) = &stats.maintenance {
+        maintenance(&mut out, stats, now);
+    }
+    out
 }
 
 fn records(out: &mut Exposition, counts: &Counts, pending: u64) {
@@ -179,6 +191,56 @@ fn store(out: &mut Exposition, counts: &Counts) {
     );
 }
 
+/// Only where the store is the embedded one.
+fn maintenance(out: &mut Exposition, stats: &MaintenanceStats, now: TimestampUs) {
+    out.gauge("telemetrics_embedded_files", "Files of the embedded table, without replaced ones.", stats.files);
+    out.gauge("telemetrics_embedded_bytes", "Bytes of those files.", stats.bytes);
+    out.counter(
+        "telemetrics_maintenance_rewrites_total",
+        "Times that files were merged, or written again without expired records.",
+        stats.rewrites,
+    );
+    out.counter(
+        "telemetrics_maintenance_rewritten_records_total",
+        "Records that were written again so.",
+        stats.rewritten_rows,
+    );
+    out.counter("telemetrics_maintenance_rewritten_bytes_total", "Bytes written for it.", stats.rewritten_bytes);
+    out.counter(
+        "telemetrics_maintenance_expired_records_total",
+        "Expired records that were taken out of the table.",
+        stats.expired_rows,
+    );
+    out.counter(
+        "telemetrics_maintenance_failures_total",
+        "Times that merging or deleting failed; it is tried again.",
+        stats.failures,
+    );
+    out.gauge(
+        "telemetrics_maintenance_last_sweep_age_seconds",
+        "Time since what is expired was looked for to the end; since the start, when it was not yet.",
+        (now.0 - stats.last_sweep.0).max(0) / US_PER_S,
+    );
+}
+
+fn datasets(out: &mut Exposition, files: &Datasets) {
+    let served = files.served();
+    out.counters(
+        "telemetrics_dataset_answers_total",
+        "Answers about files of finished days: whole ones, parts, and that the client has the file already.",
+        "kind",
+        [("whole", &served.whole), ("part", &served.parts), ("unchanged", &served.unchanged)]
+            .map(|(kind, count)| (kind, count.load(Relaxed))),
+    );
+    out.counter(
+        "telemetrics_dataset_sent_bytes_total",
+        "Bytes of files of finished days that were sent.",
+        served.bytes.load(Relaxed),
+    );
+    out.counter("telemetrics_dataset_files_made_total", "Files of finished days that were made.", files.made());
+    out.gauge("telemetrics_dataset_disk_bytes", "Bytes that these files take.", files.bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -220,12 +282,22 @@ mod tests {
             dropped_evidence: 31,
             failures: 32,
         };
-        CollectorStats { counts: counters.read(), journal, quarantine, redelivery, pending_records: 6 }
+        let maintenance = Some(MaintenanceStats {
+            files: 41,
+            bytes: 42,
+            rewrites: 43,
+            rewritten_rows: 44,
+            rewritten_bytes: 45,
+            expired_rows: 46,
+            failures: 47,
+            last_sweep: TimestampUs(NOW.0 - 48 * US_PER_S),
+        });
+        CollectorStats { counts: counters.read(), journal, quarantine, redelivery, maintenance, pending_records: 6 }
     }
 
     #[test]
     fn a_strict_reader_finds_every_number() {
-        let text = text(&stats(), &Connections::default(), NOW);
+        let text = text(&stats(), &Connections::default(), NOW).into_text();
         let families = parse(&text);
         let samples: Vec<&(String, f64)> = families.values().flat_map(|family| &family.samples).collect();
         for (series, value) in [
@@ -257,6 +329,14 @@ mod tests {
             ("telemetrics_store_batch_records_sum", 8.0),
             ("telemetrics_store_insert_duration_seconds_sum", 0.002),
             ("telemetrics_store_insert_failures_total{reason=\"refused\"}", 0.0),
+            ("telemetrics_embedded_files", 41.0),
+            ("telemetrics_embedded_bytes", 42.0),
+            ("telemetrics_maintenance_rewrites_total", 43.0),
+            ("telemetrics_maintenance_rewritten_records_total", 44.0),
+            ("telemetrics_maintenance_rewritten_bytes_total", 45.0),
+            ("telemetrics_maintenance_expired_records_total", 46.0),
+            ("telemetrics_maintenance_failures_total", 47.0),
+            ("telemetrics_maintenance_last_sweep_age_seconds", 48.0),
             ("telemetrics_connections", 0.0),
         ] {
             let found = samples.iter().find(|(name, _)| name == series).unwrap_or_else(|| panic!("{series} in {text}"));
@@ -265,11 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_looks_after_itself_has_no_numbers_of_its_maintenance() {
+        let stats = CollectorStats { maintenance: None, ..stats() };
+        assert!(!text(&stats, &Connections::default(), NOW).into_text().contains("telemetrics_maintenance"));
+    }
+
+    #[test]
     fn an_age_is_never_negative_and_zero_without_records() {
         let age = |oldest| {
             let journal = JournalStats { oldest_pending: oldest, ..JournalStats::default() };
             let stats = CollectorStats { journal, ..CollectorStats::default() };
-            let families = parse(&text(&stats, &Connections::default(), NOW));
+            let families = parse(&text(&stats, &Connections::default(), NOW).into_text());
             families["telemetrics_journal_oldest_record_age_seconds"].samples[0].1.to_string()
         };
         assert_eq!(age(None), "0");

@@ -70,6 +70,8 @@ fn questions(state: AppState) -> Router {
     Router::new()
         .route("/api/records", get(api::records::list))
         .route("/api/records/{id}", get(api::record::show))
+        .route(api::datasets::DATASETS, get(api::datasets::list))
+        .route("/datasets/records/{partition}/records.parquet", get(api::datasets::file))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route(pages::address::RECORD, get(pages::record::show))

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::clickhouse;
 use crate::config::{self, Config};
+use crate::datasets::{Datasets, Sources};
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -72,7 +73,11 @@ impl Server {
         if role.answers() {
             let analytics = Arc::new(open_analytics(config, recent).await?);
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
-            questions = Some(AppState { analytics, acknowledged, connections: connections.clone(), clock });
+            let datasets = datasets(config, &analytics, collecting.as_ref());
+            if let Some(collecting) = &mut collecting {
+                collecting.state.datasets = Some(datasets.clone());
+            }
+            questions = Some(AppState { analytics, acknowledged, datasets, connections: connections.clone(), clock });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
@@ -120,8 +125,16 @@ async fn start_collector(
         rate_limits: Arc::new(rate_limits(config)),
         clock: Arc::clone(clock),
     };
-    let state = CollectorState { collector, rules, connections: connections.clone(), clock: Arc::clone(clock) };
+    let (connections, clock) = (connections.clone(), Arc::clone(clock));
+    let state = CollectorState { collector, datasets: None, rules, connections, clock };
     Ok(Collecting { state, ingest, drain })
+}
+
+fn datasets(config: &Config, analytics: &Arc<Analytics>, collecting: Option<&Collecting>) -> Datasets {
+    let own = collecting.map(|collecting| (config.collector_number, collecting.state.collector.clone()));
+    let (analytics, policy) = (Arc::clone(analytics), config.retention.clone());
+    let sources = Sources { analytics, policy, own, is_shared: config.store.clickhouse().is_some() };
+    Datasets::new(sources, DataDir::new(&config.data_dir).datasets(), config.datasets.quota_bytes)
 }
 
 fn acknowledged(config: &Config, state: &CollectorState) -> Acknowledged {
@@ -161,8 +174,7 @@ async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<Re
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
-            let policy = config.retention.clone();
-            let store = store.maintained(MaintenanceSettings::new(policy));
+            let store = store.maintained(maintenance_settings(config));
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }
@@ -188,6 +200,14 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
             ..DrainSettings::default()
         },
     }
+}
+
+fn maintenance_settings(config: &Config) -> MaintenanceSettings {
+    let config::Maintenance { file_target_bytes, sweep_interval_s, removed_grace_s, cpu_share_percent } =
+        config.maintenance;
+    let settings = MaintenanceSettings::new(config.retention.clone());
+    let settings = MaintenanceSettings { file_target_bytes, cpu_share_percent, ..settings };
+    settings.with_times(Duration::from_secs(sweep_interval_s), Duration::from_secs(removed_grace_s))
 }
 
 /// Small segments are for small groups: the smallest ones that are allowed hold no group of the default size.
@@ -233,15 +253,38 @@ mod tests {
     use super::*;
     use crate::config::{Value, settings::Setting};
 
+    fn with(settings: &[(&str, i128)]) -> Config {
+        let mut config = Config::default();
+        for (key, number) in settings {
+            let setting = Setting::named(key).expect("a setting");
+            setting.apply(&mut config, &Value::Number(*number)).expect("allowed");
+        }
+        config
+    }
+
     #[test]
     fn the_journal_takes_the_smallest_and_the_largest_settings() {
         for (segment_bytes, quota_bytes) in [(4 << 20, 8 << 20), (1 << 30, 1 << 40)] {
-            let mut config = Config::default();
-            for (key, bytes) in [("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)] {
-                let setting = Setting::named(key).expect("a setting");
-                setting.apply(&mut config, &Value::Number(bytes)).expect("allowed");
-            }
+            let config = with(&[("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)]);
             journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
+        }
+    }
+    #[test]
+    fn the_defaults_of_the_maintenance_are_those_of_the_collector() {
+        let policy = Config::default().retention;
+        let (ours, theirs) = (maintenance_settings(&Config::default()), MaintenanceSettings::new(policy));
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn expired_records_are_off_the_disk_within_a_day_whatever_is_set() {
+        for (interval_s, grace_s) in [(60, 60), (14_400, 43_200)] {
+            let config =
+                with(&[("maintenance.sweep_interval_s", interval_s), ("maintenance.removed_grace_s", grace_s)]);
+            let settings = maintenance_settings(&config);
+            let longest = settings.expired_slack + settings.sweep_interval * 2 + settings.removed_grace;
+            assert!(settings.expired_slack >= Duration::from_hours(1), "{:?}", settings.expired_slack);
+            assert!(longest <= Duration::from_hours(24), "{longest:?}");
         }
     }
 }

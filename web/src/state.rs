@@ -10,6 +10,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 
+use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::server::Connections;
 
@@ -20,6 +21,8 @@ pub struct AppState {
     pub analytics: Arc<Analytics>,
     /// What this process has acknowledged; `None` where it accepts no records.
     pub acknowledged: Option<Acknowledged>,
+    /// Finished days as files.
+    pub datasets: Datasets,
     /// Counts the connections of the server.
     pub connections: Connections,
     /// Tells the time.
@@ -31,6 +34,8 @@ pub struct AppState {
 pub struct CollectorState {
     /// Accepts records and keeps others aside.
     pub collector: Collector,
+    /// Finished days as files, where the process has them, to tell about them.
+    pub datasets: Option<Datasets>,
     /// What is accepted now; what is replayed is judged by it.
     pub rules: Arc<Rules>,
     /// Counts the connections of the server.

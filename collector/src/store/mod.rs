@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::Batch;
 
 pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, SetupError};
-pub use embedded::{EmbeddedStore, MaintenanceSettings};
+pub(crate) use embedded::MaintenanceCounters;
+pub use embedded::{EmbeddedStore, MaintenanceSettings, MaintenanceStats};
 
 /// Why a store did not take a batch, by what the drain has to do.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,14 @@ impl Store {
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
         match self {
             Self::Embedded(store) => store.maintain(clock, stop),
+            Self::ClickHouse(_) => None,
+        }
+    }
+
+    /// What that work counts.
+    pub(crate) fn maintenance_counters(&self) -> Option<Arc<MaintenanceCounters>> {
+        match self {
+            Self::Embedded(store) => store.counters(),
             Self::ClickHouse(_) => None,
         }
     }

@@ -1,7 +1,9 @@
 //! The API for scripts: one endpoint a file.
 
+pub mod datasets;
 pub mod params;
 pub mod quarantine;
+pub mod ranges;
 pub mod record;
 pub mod records;
 

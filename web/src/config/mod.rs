@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod load;
 mod retention;
+mod setting;
 pub mod settings;
 pub mod store;
 mod values;
@@ -64,6 +65,10 @@ pub struct Config {
     pub rate_limit: RateLimit,
     /// How records go from the journal into the store.
     pub drain: Drain,
+    /// How the embedded store is kept in order.
+    pub maintenance: Maintenance,
+    /// Finished days as files.
+    pub datasets: Datasets,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -117,6 +122,26 @@ pub struct Drain {
     pub memory_bytes: usize,
 }
 
+/// What is done to the embedded store behind the scenes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Size in bytes of the files that small ones become.
+    pub file_target_bytes: u64,
+    /// Time between two looks for what has to be deleted, in seconds.
+    pub sweep_interval_s: u64,
+    /// How long a file stays after others replaced it, in seconds.
+    pub removed_grace_s: u64,
+    /// Share of one processor, in percent.
+    pub cpu_share_percent: u32,
+}
+
+/// Limits of the files of finished days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datasets {
+    /// Disk space in bytes that they may take together, beside the one that is being made.
+    pub quota_bytes: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -135,6 +160,8 @@ impl Default for Config {
             redelivery: Redelivery::default(),
             rate_limit: RateLimit::default(),
             drain: Drain::default(),
+            maintenance: Maintenance::default(),
+            datasets: Datasets::default(),
             retention: telemetrics_schema::expiry::shipped(),
         }
     }
@@ -172,6 +199,18 @@ impl Default for Drain {
             batch_age_ms: 60_000,
             memory_bytes: 32 * 1024 * 1024,
         }
+    }
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self { file_target_bytes: 256 * MIB, sweep_interval_s: 3_600, removed_grace_s: 3_600, cpu_share_percent: 50 }
+    }
+}
+
+impl Default for Datasets {
+    fn default() -> Self {
+        Self { quota_bytes: 16 * 1024 * MIB }
     }
 }
 

@@ -1,19 +1,15 @@
 //! The one table of settings: key, unit, what is allowed, what it does. Defaults come from `Config::default()`.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use telemetrics_collector::quarantine::QUOTA_MIN_BYTES;
 use telemetrics_collector::redelivery::RECORDS_MAX;
 use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::expiry::DAYS_MAX;
-use telemetrics_schema::retention::{RetentionPolicy, RetentionRule};
-use url::Url;
+use telemetrics_schema::retention::RetentionPolicy;
 
-use super::load::Value;
-use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store, plain_url};
-use super::values::{is_text, quoted, texts, to_collector, to_days, to_on_invalid, to_positive, to_usize, with_server};
-use super::{Config, MIB, OnInvalid, retention};
+pub use super::setting::{Kind, Setting};
+use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store};
+use super::values::{quoted, to_collector, to_days, to_on_invalid, to_percent, to_positive, to_usize, with_server};
+use super::{MIB, OnInvalid, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -28,82 +24,6 @@ pub const QUOTA_PER_SEGMENT: u64 = 2;
 
 const NAME_CHARS: usize = 256;
 const GIB: u64 = 1024 * MIB;
-
-/// One setting.
-#[derive(Clone, Copy)]
-pub struct Setting {
-    /// Dotted name in the file: `journal.quota_bytes` is `quota_bytes` in the section `[journal]`.
-    pub key: &'static str,
-    /// Unit of the value, empty when it has none.
-    pub unit: &'static str,
-    /// What values are allowed, and where they go.
-    pub kind: Kind,
-    /// What the setting does, for the reference page.
-    pub doc: &'static str,
-    show: fn(&Config) -> String,
-}
-
-/// What values are allowed, and the field that takes them.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// A whole number within limits, both included.
-    Number {
-        /// Smallest allowed value.
-        min: u64,
-        /// Largest allowed value.
-        max: u64,
-        /// Puts it into its field.
-        set: fn(&mut Config, u64),
-    },
-    /// `true` or `false`.
-    Flag {
-        /// Puts it into its field.
-        set: fn(&mut Config, bool),
-    },
-    /// One of a few words.
-    OneOf {
-        /// The words.
-        words: &'static [&'static str],
-        /// Puts it into its field.
-        set: fn(&mut Config, &str),
-    },
-    /// A text without control characters, not empty.
-    Text {
-        /// Most characters.
-        max_chars: usize,
-        /// Puts it into its field.
-        set: fn(&mut Config, String),
-    },
-    /// A list of different texts, not empty.
-    Texts {
-        /// Most texts.
-        max_items: usize,
-        /// Most characters of one.
-        max_chars: usize,
-        /// Puts them into their field.
-        set: fn(&mut Config, Vec<String>),
-    },
-    /// IP address and port.
-    Address {
-        /// Puts it into its field.
-        set: fn(&mut Config, SocketAddr),
-    },
-    /// A path; relative ones begin at the working directory.
-    Path {
-        /// Puts it into its field.
-        set: fn(&mut Config, PathBuf),
-    },
-    /// Rules of the retention policy.
-    Rules {
-        /// Puts them into their field.
-        set: fn(&mut Config, Vec<RetentionRule>),
-    },
-    /// Address of a ClickHouse server.
-    Url {
-        /// Puts it into its field.
-        set: fn(&mut Config, Url),
-    },
-}
 
 /// Every setting, in the order of the reference page; `store` stands before the keys that refine it.
 pub const SETTINGS: &[Setting] = &[
@@ -392,6 +312,63 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.drain.memory_bytes.to_string(),
     },
     Setting {
+        key: "maintenance.file_target_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: MIB,
+            max: 4 * GIB,
+            set: |config, number| config.maintenance.file_target_bytes = number,
+        },
+        doc: "Size of the files of the embedded store that small ones become. Those of half this size stay as they are.",
+        show: |config| config.maintenance.file_target_bytes.to_string(),
+    },
+    Setting {
+        key: "maintenance.sweep_interval_s",
+        unit: "seconds",
+        kind: Kind::Number {
+            min: 60,
+            max: 4 * 3_600,
+            set: |config, number| config.maintenance.sweep_interval_s = number,
+        },
+        doc: "Time between two looks for expired records and replaced files in the embedded store.",
+        show: |config| config.maintenance.sweep_interval_s.to_string(),
+    },
+    Setting {
+        key: "maintenance.removed_grace_s",
+        unit: "seconds",
+        kind: Kind::Number {
+            min: 60,
+            max: 12 * 3_600,
+            set: |config, number| config.maintenance.removed_grace_s = number,
+        },
+        doc: "How long a replaced file of the embedded store stays for queries that began before, those of other \
+              programs too.",
+        show: |config| config.maintenance.removed_grace_s.to_string(),
+    },
+    Setting {
+        key: "maintenance.cpu_share_percent",
+        unit: "percent",
+        kind: Kind::Number {
+            min: 1,
+            max: 100,
+            set: |config, number| config.maintenance.cpu_share_percent = to_percent(number),
+        },
+        doc: "Share of one processor that merging and deleting in the embedded store may take.",
+        show: |config| config.maintenance.cpu_share_percent.to_string(),
+    },
+    Setting {
+        key: "datasets.quota_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: MIB,
+            max: 16 * 1024 * GIB,
+            set: |config, number| config.datasets.quota_bytes = number,
+        },
+        doc: "Disk space of the files of finished days below /datasets/, beside the one that is being made. What had to \
+              make room is made again when it is asked for.",
+        show: |config| config.datasets.quota_bytes.to_string(),
+    },
+    Setting {
         key: "retention",
         unit: "",
         kind: Kind::OneOf { words: &["off"], set: |config, _| config.retention = RetentionPolicy::off() },
@@ -418,78 +395,3 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| retention::shown(&config.retention.rules),
     },
 ];
-
-impl Setting {
-    /// The setting of that key.
-    #[must_use]
-    pub fn named(key: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.key == key)
-    }
-
-    /// The value in `config` as the file would say it; empty when the setting has no value there.
-    #[must_use]
-    pub fn shown(&self, config: &Config) -> String {
-        (self.show)(config)
-    }
-
-    /// The default as the file would say it; empty when there is none.
-    #[must_use]
-    pub fn default_text(&self) -> String {
-        self.shown(&Config::default())
-    }
-
-    /// What is allowed, as the end of the sentence "`key` must be ...".
-    #[must_use]
-    pub fn allowed(&self) -> String {
-        match self.kind {
-            Kind::Number { min, max, .. } if self.unit.is_empty() => format!("a whole number from {min} to {max}"),
-            Kind::Number { min, max, .. } => format!("a whole number of {} from {min} to {max}", self.unit),
-            Kind::Flag { .. } => "true or false".to_owned(),
-            Kind::OneOf { words, .. } => words.iter().map(quoted).collect::<Vec<_>>().join(" or "),
-            Kind::Text { max_chars, .. } => {
-                format!("a text of 1 to {max_chars} characters, none a control character")
-            }
-            Kind::Texts { max_items, max_chars, .. } => format!(
-                "a list of 1 to {max_items} different texts of 1 to {max_chars} characters, none of them a \
-                 control character or a space at an end"
-            ),
-            Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
-            Kind::Path { .. } => "a path".to_owned(),
-            Kind::Rules { .. } => retention::allowed(),
-            Kind::Url { .. } => "an address as \"http://127.0.0.1:8123\"".to_owned(),
-        }
-    }
-
-    /// Checks `value` and puts it into `config`.
-    ///
-    /// # Errors
-    /// A sentence that names the key and what is allowed.
-    pub fn apply(&self, config: &mut Config, value: &Value) -> Result<(), String> {
-        let refused = || format!("`{}` must be {}, not {}", self.key, self.allowed(), value.shown());
-        match (self.kind, value) {
-            (Kind::Number { min, max, set }, Value::Number(number)) => {
-                let number = u64::try_from(*number).ok().filter(|n| (min..=max).contains(n)).ok_or_else(refused)?;
-                set(config, number);
-            }
-            (Kind::Flag { set }, Value::Flag(flag)) => set(config, *flag),
-            (Kind::OneOf { words, set }, Value::Text(word)) if words.contains(&word.as_str()) => set(config, word),
-            (Kind::Text { max_chars, set }, Value::Text(text)) if is_text(text, max_chars) => set(config, text.clone()),
-            (Kind::Texts { max_items, max_chars, set }, Value::List(items)) => {
-                set(config, texts(items, max_items, max_chars).ok_or_else(refused)?);
-            }
-            (Kind::Address { set }, Value::Text(text)) => set(config, text.parse().map_err(|_| refused())?),
-            (Kind::Path { set }, Value::Text(text)) if !text.is_empty() && !text.contains('\0') => {
-                set(config, text.into());
-            }
-            (Kind::Path { set }, Value::Path(path)) if !path.as_os_str().is_empty() => set(config, path.clone()),
-            (Kind::Rules { set }, Value::List(items)) => {
-                set(config, retention::rules(items).map_err(|reason| format!("`{}` {reason}", self.key))?);
-            }
-            (Kind::Url { set }, Value::Text(text)) => {
-                set(config, plain_url(text).map_err(|reason| format!("`{}` {reason}", self.key))?);
-            }
-            _ => return Err(refused()),
-        }
-        Ok(())
-    }
-}

@@ -70,6 +70,13 @@ fn every_setting_of_a_file_arrives() {
         batch_bytes = 100_000
         batch_age_ms = 20
         memory_bytes = 2_097_152
+        [maintenance]
+        file_target_bytes = 1_048_576
+        sweep_interval_s = 60
+        removed_grace_s = 61
+        cpu_share_percent = 10
+        [datasets]
+        quota_bytes = 1_048_576
         [retention]
         default_days = 0
         rules = [
@@ -105,6 +112,13 @@ fn every_setting_of_a_file_arrives() {
         redelivery: Redelivery { records: 1_000 },
         rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
         drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20, memory_bytes: 2_097_152 },
+        maintenance: Maintenance {
+            file_target_bytes: 1_048_576,
+            sweep_interval_s: 60,
+            removed_grace_s: 61,
+            cpu_share_percent: 10,
+        },
+        datasets: Datasets { quota_bytes: 1_048_576 },
         retention: RetentionPolicy {
             default_days: 0,
             rules: vec![

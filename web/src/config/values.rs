@@ -41,6 +41,11 @@ pub(super) fn to_days(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// The range of every such setting ends at 100.
+pub(super) fn to_percent(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(100)
+}
+
 pub(super) fn to_on_invalid(word: &str) -> OnInvalid {
     match word {
         "reject" => OnInvalid::Reject,

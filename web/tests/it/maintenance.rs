@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use crate::servers::{PROGRAM, ids, json, records};
 
 /// Many small files in a short time.
-const HASTY: &str = "[drain]\nbatch_age_ms = 10\nbatch_rows = 50\n";
+pub(crate) const HASTY: &str = "[drain]\nbatch_age_ms = 10\nbatch_rows = 50\n";
 const POSTERS: usize = 4;
 const KILLS: usize = 3;
 
@@ -69,7 +69,7 @@ fn post_until_gone(address: SocketAddr, sender: Sender<u64>) -> JoinHandle<()> {
 }
 
 /// Names of the files that were made from others.
-fn rewritten(table: &Path) -> BTreeSet<String> {
+pub(crate) fn rewritten(table: &Path) -> BTreeSet<String> {
     let days = std::fs::read_dir(table).expect("a table").flatten();
     let files = days.filter_map(|day| std::fs::read_dir(day.path()).ok()).flatten().flatten();
     let names = files.filter_map(|file| file.file_name().into_string().ok());

@@ -15,6 +15,7 @@ use telemetrics_schema::time::Clock;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::counters::MaintenanceCounters;
 use super::data_file::DataFile;
 use super::expiry::{self, Expiry};
 use super::pace::Pace;
@@ -25,6 +26,9 @@ use super::rewrite::{Rewrite, Rewritten, delete};
 use super::table::{Table, Version, add, remove, unavailable};
 use super::{leftovers, log_care};
 use crate::store::StoreError;
+
+/// Longest time that an expired record is on the disk; the rest of a day is for a machine that is slow or was off.
+const EXPIRED_ON_DISK_MAX: Duration = Duration::from_hours(21);
 
 /// How the embedded table is maintained.
 #[derive(Debug, Clone)]
@@ -82,6 +86,15 @@ impl MaintenanceSettings {
         }
     }
 
+    /// With these two, and with records that expire off the disk as late as within a day is possible with them: so a
+    /// file is written again as rarely as can be.
+    #[must_use]
+    pub fn with_times(self, sweep_interval: Duration, removed_grace: Duration) -> Self {
+        // Overdue just after a sweep, written again by the next one, and deleted by the first one after the grace period.
+        let expired_slack = EXPIRED_ON_DISK_MAX.saturating_sub(sweep_interval * 2 + removed_grace);
+        Self { sweep_interval, expired_slack, removed_grace, ..self }
+    }
+
     fn thresholds(&self) -> Thresholds {
         Thresholds {
             target_bytes: self.file_target_bytes,
@@ -95,6 +108,7 @@ impl MaintenanceSettings {
 pub(super) struct Maintenance {
     table: Arc<Table>,
     settings: MaintenanceSettings,
+    counters: Arc<MaintenanceCounters>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
     /// What was found in files that the log does not say enough of; files never change.
@@ -106,10 +120,12 @@ impl Maintenance {
     pub(super) fn new(
         table: Arc<Table>,
         settings: MaintenanceSettings,
+        counters: Arc<MaintenanceCounters>,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Self {
-        Self { table, settings, clock, stop, known: HashMap::new(), last_sweep: None }
+        counters.swept(clock.now());
+        Self { table, settings, counters, clock, stop, known: HashMap::new(), last_sweep: None }
     }
 
     /// Works until it is stopped.
@@ -119,6 +135,7 @@ impl Maintenance {
             let pause = tokio::time::sleep(self.settings.check_interval);
             let stopped = self.stop.cancelled();
             if let Err(error) = outcome {
+                self.counters.failed();
                 warn!(%error, "the maintenance of the embedded table is tried again");
                 tokio::select! { () = pause => {}, () = stopped => {} }
             } else {
@@ -149,6 +166,7 @@ impl Maintenance {
         leftovers::delete_removed(&self.table, now, self.settings.removed_grace).await?;
         log_care::clean(&self.table, now, self.settings.log_age).await?;
         self.last_sweep = Some(now);
+        self.counters.swept(now);
         Ok(())
     }
 
@@ -199,6 +217,7 @@ impl Maintenance {
         }
         let actions = files.iter().map(|file| remove(file, now, true)).collect();
         self.table.commit(actions, DeltaOperation::Delete { predicate: None }, None).await?;
+        self.counters.expired(files.iter().filter_map(|file| file.rows).sum());
         info!(files = files.len(), "dropped files whose records are all expired");
         Ok(())
     }
@@ -218,7 +237,9 @@ impl Maintenance {
     /// Merges files once; whether there may be more to merge.
     async fn merge_some(&self) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let files = plan::next(&self.table.version().await?.files, &self.settings.thresholds(), now);
+        let files = self.table.version().await?.files;
+        self.counters.seen(&files);
+        let files = plan::next(&files, &self.settings.thresholds(), now);
         if files.is_empty() {
             return Ok(false);
         }
@@ -252,6 +273,7 @@ impl Maintenance {
         let data_change = new.expired_rows > 0;
         let day = old.first().map_or(0, |file| file.day);
         let mut actions: Vec<Action> = old.iter().map(|file| remove(file, now, data_change)).collect();
+        let rows: usize = new.files.iter().map(|(_, written)| written.summary.rows).sum();
         let bytes: u64 = new.files.iter().map(|(_, written)| written.bytes).sum();
         let (files, expired_rows) = (new.files.len(), new.expired_rows);
         let paths: Vec<String> = new.files.iter().map(|(path, _)| path.clone()).collect();
@@ -262,6 +284,8 @@ impl Maintenance {
             self.discard(&paths).await;
         }
         outcome?;
+        self.counters.rewrote(rows as u64, bytes);
+        self.counters.expired(expired_rows as u64);
         info!(from = old.len(), to = files, bytes, expired_rows, "files of the embedded table were written again");
         Ok(())
     }
@@ -287,8 +311,9 @@ mod tests {
     #[test]
     fn the_usual_settings_have_records_off_the_disk_within_a_day() {
         let settings = MaintenanceSettings::new(RetentionPolicy::days(35));
-        // Overdue just after a sweep, written again by the next one, and deleted by the first one after the grace period.
         let longest = settings.expired_slack + settings.sweep_interval * 2 + settings.removed_grace;
-        assert!(longest <= Duration::from_hours(24));
+        assert_eq!(longest, EXPIRED_ON_DISK_MAX);
+        let (interval, grace) = (settings.sweep_interval, settings.removed_grace);
+        assert_eq!(settings.clone().with_times(interval, grace).expired_slack, settings.expired_slack);
     }
 }

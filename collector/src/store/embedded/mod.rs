@@ -5,6 +5,7 @@
 //! of two numbers that change together with the table's content. What the quarantine replays has such a progress of its
 //! own, because its records are older than what is delivered.
 
+mod counters;
 mod data_file;
 mod expiry;
 mod leftovers;
@@ -33,6 +34,8 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::{CollectorNumber, RecordId};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use counters::MaintenanceCounters;
+pub use counters::MaintenanceStats;
 pub use maintenance::MaintenanceSettings;
 
 use super::{Holding, StoreError};
@@ -45,6 +48,7 @@ use table::{Table, unavailable};
 pub struct EmbeddedStore {
     table: Arc<Table>,
     maintenance: Option<Box<MaintenanceSettings>>,
+    counters: Arc<MaintenanceCounters>,
     progress: String,
     /// Name of the progress of what is replayed.
     replays: String,
@@ -71,7 +75,8 @@ impl EmbeddedStore {
         let progress = progress_name(collector);
         let replays = format!("{progress}-replays");
         let delivered = table.reached(&progress).await?;
-        Ok(Self { table, maintenance: None, progress, replays, delivered })
+        let counters = Arc::default();
+        Ok(Self { table, maintenance: None, counters, progress, replays, delivered })
     }
 
     /// Has the table compacted, and records that are expired deleted, as long as a collector delivers to it.
@@ -92,8 +97,13 @@ impl EmbeddedStore {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let maintenance = Maintenance::new(Arc::clone(&self.table), self.maintenance.as_deref()?.clone(), clock, stop);
-        Some(maintenance.run())
+        let (table, counters) = (Arc::clone(&self.table), Arc::clone(&self.counters));
+        Some(Maintenance::new(table, self.maintenance.as_deref()?.clone(), counters, clock, stop).run())
+    }
+
+    /// What the maintenance counts, when one was asked for.
+    pub(super) fn counters(&self) -> Option<Arc<MaintenanceCounters>> {
+        self.maintenance.as_ref().map(|_| Arc::clone(&self.counters))
     }
 
     pub(super) async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {

@@ -83,6 +83,7 @@ mod tests {
             path: format!("{day}-{number:03}"),
             day,
             bytes: *bytes,
+            rows: None,
             first_reception: None,
             last_reception: None,
         };

@@ -52,7 +52,8 @@ mod tests {
 
     fn file(first: i64, last: i64) -> DataFile {
         let at = |us| Some(TimestampUs(us));
-        DataFile { path: String::new(), day: 0, bytes: 1, first_reception: at(first), last_reception: at(last) }
+        let (first_reception, last_reception) = (at(first), at(last));
+        DataFile { path: String::new(), day: 0, bytes: 1, rows: None, first_reception, last_reception }
     }
 
     #[test]

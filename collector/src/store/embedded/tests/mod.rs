@@ -1,6 +1,7 @@
 //! Tests of the embedded store as a whole, with real files.
 
 mod compaction;
+mod counts;
 mod crash;
 mod model;
 mod retention;

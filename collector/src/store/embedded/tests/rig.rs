@@ -87,7 +87,8 @@ impl Rig {
 
     pub(super) fn maintenance(&self, store: &EmbeddedStore) -> Maintenance {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Maintenance::new(Arc::clone(&store.table), self.settings.clone(), clock, CancellationToken::new())
+        let (table, counters) = (Arc::clone(&store.table), Arc::clone(&store.counters));
+        Maintenance::new(table, self.settings.clone(), counters, clock, CancellationToken::new())
     }
 
     /// One pass of a maintenance that was just started.

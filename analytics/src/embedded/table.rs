@@ -6,22 +6,17 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::pruning::PrunableStatistics;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use telemetrics_schema::columns::record_schema;
 
 use super::files::DataFile;
+use super::scan::{candidates, scan};
 
 /// See the module.
 pub(super) struct SnapshotTable {
@@ -32,47 +27,6 @@ pub(super) struct SnapshotTable {
 impl SnapshotTable {
     pub(super) fn new(files: Vec<Arc<DataFile>>, recent: Vec<RecordBatch>) -> Self {
         Self { files, recent }
-    }
-
-    /// The files that may hold a row for which all `filters` are true.
-    fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<DataFile>>> {
-        let Some(predicate) = conjunction(filters.to_vec()).filter(|_| !self.files.is_empty()) else {
-            return Ok(self.files.clone());
-        };
-        let schema = DFSchema::try_from(record_schema())?;
-        let predicate = state.create_physical_expr(predicate, &schema)?;
-        let predicate = PruningPredicateBuilder::new().with_file_schema(record_schema()).try_build(predicate)?;
-        let statistics = self.files.iter().map(|file| Arc::clone(&file.statistics)).collect();
-        let keep = predicate.prune(&PrunableStatistics::new(statistics, record_schema()))?;
-        Ok(self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| Arc::clone(file)).collect())
-    }
-
-    fn scan_files(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let files: Vec<PartitionedFile> = self.candidates(state, filters)?.iter().map(|f| partitioned(f)).collect();
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let options = state.config().options().execution.parquet.clone();
-        let source = ParquetSource::new(record_schema())
-            .with_table_parquet_options(datafusion::common::config::TableParquetOptions {
-                global: options,
-                ..Default::default()
-            })
-            .with_pushdown_filters(true)
-            .with_enable_page_index(true);
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        Ok(Some(DataSourceExec::from_data_source(config)))
     }
 }
 
@@ -110,7 +64,10 @@ impl TableProvider for SnapshotTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let recent = std::slice::from_ref(&self.recent);
         let memory = MemorySourceConfig::try_new_exec(recent, record_schema(), projection.cloned())?;
-        match self.scan_files(state, projection, filters, limit)? {
+        let statistics = |file: &DataFile| Arc::clone(&file.statistics);
+        let files = candidates(&self.files, statistics, &record_schema(), state, filters)?;
+        let files = files.iter().map(|file| partitioned(file)).collect();
+        match scan(files, &record_schema(), state, projection, limit)? {
             None => Ok(memory),
             Some(files) if self.recent.is_empty() => Ok(files),
             Some(files) => UnionExec::try_new(vec![memory, files]),

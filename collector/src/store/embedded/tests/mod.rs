@@ -4,4 +4,4 @@ mod compaction;
 mod crash;
 mod model;
 mod retention;
-mod rig;
+pub(super) mod rig;

@@ -29,10 +29,10 @@ use crate::maintenance::settings;
 
 /// In the middle of an hour.
 const NOW: TimestampUs = TimestampUs::from_s(1_795_342_080);
-const DAYS: i64 = 6;
-const RECORDS: u64 = 1_500;
+const DAYS: i64 = 5;
+const RECORDS: u64 = 1_000;
 /// Most records of one file, before they are merged.
-const BATCH_RECORDS: usize = 70;
+const BATCH_RECORDS: usize = 90;
 
 struct Fixed;
 
@@ -195,7 +195,7 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 4, ..ProptestConfig::default() })]
 
     #[test]
     fn rollups_give_what_the_records_give(seed in any::<u64>(), windows in windows()) {

@@ -11,10 +11,15 @@ use telemetrics_schema::time::US_PER_DAY;
 use crate::filter::{ClassPattern, instant, text};
 
 /// What the records that live at `now` have in common; `None` when all live.
+pub(crate) fn living(policy: &RetentionPolicy, now: TimestampUs) -> Option<Expr> {
+    living_at(policy, now, &col("ts_reception"))
+}
+
+/// As [`living`] with another time of reception.
 ///
 /// A condition for each number of days and not one CASE, so that statistics can leave out files and partitions.
-pub(crate) fn living(policy: &RetentionPolicy, now: TimestampUs) -> Option<Expr> {
-    let received_after = |days: u32| col("ts_reception").gt_eq(instant(begin(now, days)));
+pub(crate) fn living_at(policy: &RetentionPolicy, now: TimestampUs, reception: &Expr) -> Option<Expr> {
+    let received_after = |days: u32| reception.clone().gt_eq(instant(begin(now, days)));
     let groups = by_days(policy);
     let mut conditions: Vec<Expr> = policy.longest_days().map(received_after).into_iter().collect();
     for (days, matchers) in groups.iter().filter(|(days, _)| **days > 0) {

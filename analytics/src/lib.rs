@@ -10,9 +10,11 @@ mod error;
 mod expiry;
 pub mod filter;
 pub mod questions;
+mod rollup;
 pub mod sizes;
 mod view;
 
 pub use embedded::EmbeddedReader;
 pub use error::Error;
+pub use rollup::Window;
 pub use view::{Analytics, Limits, View};

@@ -9,17 +9,22 @@ use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::rollups::Rollup;
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, session_state};
-use crate::embedded::EmbeddedReader;
+use crate::embedded::{EmbeddedReader, Snapshot};
 use crate::error::Error;
 use crate::expiry;
+use crate::rollup::{Shown, Window, can_follow, rows};
 use crate::sizes::DaySizes;
+
+/// Footers of Parquet files that are kept in memory, in bytes: those of rollup files have about 10 KB each.
+const FOOTERS_BYTES_MAX: usize = 8 << 20;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
@@ -74,11 +79,11 @@ impl Analytics {
     /// # Errors
     /// [`Error::Unavailable`] when the store cannot be read.
     pub async fn at(&self, now: TimestampUs) -> Result<View, Error> {
-        let table = match &self.store {
-            Store::Embedded(reader) => reader.snapshot().await?,
-            Store::ClickHouse { table, .. } => Arc::clone(table),
+        let content = match &self.store {
+            Store::Embedded(reader) => Content::Embedded(reader.snapshot().await?),
+            Store::ClickHouse { table, .. } => Content::ClickHouse(Arc::clone(table)),
         };
-        Ok(View { state: self.state.clone(), table, living: expiry::living(&self.limits.retention, now) })
+        Ok(View { state: self.state.clone(), content, policy: self.limits.retention.clone(), now })
     }
 }
 
@@ -108,10 +113,16 @@ impl Analytics {
 /// See [`Analytics::at`].
 pub struct View {
     state: SessionState,
-    /// Its own and in no catalog: sessions that are cloned share their catalogs, and each view has another table.
-    table: Arc<dyn TableProvider>,
-    /// What the records have in common that retention lets see.
-    living: Option<Expr>,
+    content: Content,
+    policy: RetentionPolicy,
+    now: TimestampUs,
+}
+
+/// What a store shows. Tables are in no catalog: sessions that are cloned share their catalogs, and each view has others.
+#[derive(Clone)]
+enum Content {
+    Embedded(Snapshot),
+    ClickHouse(Arc<dyn TableProvider>),
 }
 
 impl View {
@@ -122,7 +133,7 @@ impl View {
     pub fn apart(&self, memory_bytes: usize) -> Result<Self, Error> {
         let runtime = runtime(memory_bytes)?;
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build();
-        Ok(Self { state, table: Arc::clone(&self.table), living: self.living.clone() })
+        Ok(Self { state, content: self.content.clone(), policy: self.policy.clone(), now: self.now })
     }
 
     /// The records that retention still lets see; every question begins here.
@@ -130,13 +141,36 @@ impl View {
     /// # Errors
     /// [`Error::Internal`] when the plan cannot be made.
     pub fn records(&self) -> Result<DataFrame, Error> {
-        let table = provider_as_source(Arc::clone(&self.table));
-        let plan = LogicalPlanBuilder::scan(RECORDS, table, None)?.build()?;
+        let table = match &self.content {
+            Content::Embedded(snapshot) => snapshot.records(),
+            Content::ClickHouse(table) => Arc::clone(table),
+        };
+        let plan = LogicalPlanBuilder::scan(RECORDS, provider_as_source(table), None)?.build()?;
         let records = DataFrame::new(self.state.clone(), plan);
-        Ok(match &self.living {
-            Some(living) => records.filter(living.clone())?,
+        Ok(match expiry::living(&self.policy, self.now) {
+            Some(living) => records.filter(living)?,
             None => records,
         })
+    }
+
+    /// The rows of a rollup with its columns: of the records that retention lets see, those received in the window. They
+    /// are always what the records of [`Self::records`] give; several rows may have equal keys.
+    ///
+    /// `None` when there is no such rollup, or the policy looks at more than rollups have: then the records are to be
+    /// asked.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the plan cannot be made.
+    pub fn rollup(&self, rollup: Rollup, window: Window) -> Result<Option<DataFrame>, Error> {
+        if !can_follow(&self.policy) {
+            return Ok(None);
+        }
+        let parts = match &self.content {
+            Content::Embedded(snapshot) => snapshot.rollup(rollup, &self.state)?,
+            Content::ClickHouse(_) => return Ok(None),
+        };
+        let shown = Shown { policy: &self.policy, now: self.now, window };
+        Ok(Some(rows(rollup, parts, &shown)?))
     }
 }
 
@@ -158,5 +192,5 @@ fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
 
 fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, Error> {
     let pool = Arc::new(FairSpillPool::new(memory_bytes));
-    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?)
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?)
 }

@@ -67,7 +67,7 @@ pub struct Column {
     pub since_format: u8,
 }
 
-const fn column(
+pub(crate) const fn column(
     name: &'static str,
     kind: Kind,
     unit: &'static str,

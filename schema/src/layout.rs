@@ -9,6 +9,12 @@ use crate::id::{CollectorNumber, RecordId};
 /// Name of the table's partition column: the UTC day of reception, `YYYY-MM-DD`.
 pub const PARTITION: &str = "date";
 
+/// What all directories of rollup files begin with, whatever the version of their form.
+pub const ROLLUPS_PREFIX: &str = "_rollups-";
+/// Directory of the rollup files inside the table; other readers of a Delta table ignore names that begin with `_`. The
+/// number is raised with every change of [`crate::rollups::file_schema`] or of what its rows say.
+pub const ROLLUPS: &str = "_rollups-1";
+
 /// The directory that one server owns.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
@@ -90,6 +96,14 @@ pub fn rewritten_file(day: i32, version: u64, piece: usize) -> String {
     format!("{PARTITION}={}/rewritten-{version:020}-{piece:04}.parquet", date_text(day))
 }
 
+/// Path, relative to the table, of the file with the rollups of a data file, whose path is relative to it too.
+#[must_use]
+pub fn rollup_file(data_file: &str) -> String {
+    let name = data_file.strip_suffix(".parquet").unwrap_or(data_file);
+    // Without the usual ending: who reads all Parquet files below the table means the records.
+    format!("{ROLLUPS}/{name}.rollups")
+}
+
 /// Name under which a collector's progress stands in the table's log.
 #[must_use]
 pub fn progress_name(collector: CollectorNumber) -> String {
@@ -115,5 +129,11 @@ mod tests {
         for wrong in ["2026-13-01", "2026-1-1", " 2026-01-01", "+2026-01-01", "2026-02-30", "", "20779"] {
             assert_eq!(day_number(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_rollup_file_is_named_after_its_data_file() {
+        assert_eq!(rollup_file("date=1970-01-01/x.parquet"), "_rollups-1/date=1970-01-01/x.rollups");
+        assert!(ROLLUPS.starts_with(ROLLUPS_PREFIX));
     }
 }

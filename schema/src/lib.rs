@@ -15,6 +15,7 @@ pub mod recent;
 pub mod record;
 pub mod reference;
 pub mod retention;
+pub mod rollups;
 pub mod time;
 pub mod wire;
 

@@ -8,6 +8,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub const US_PER_S: i64 = 1_000_000;
 /// Seconds in one day; UTC without leap seconds, as every store counts.
 pub const S_PER_DAY: i64 = 86_400;
+/// Microseconds in one hour.
+pub const US_PER_HOUR: i64 = 3_600 * US_PER_S;
 /// Microseconds in one day.
 pub const US_PER_DAY: i64 = S_PER_DAY * US_PER_S;
 

@@ -1,10 +1,11 @@
 //! The data files of one version of the table, with the statistics that let a query leave them out.
 
-use std::path::Path as FilePath;
-use std::sync::Arc;
+use std::fs;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::scalar::ScalarValue;
@@ -14,8 +15,10 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde_json::Value;
+use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::record_schema;
-use telemetrics_schema::layout::PARTITION;
+use telemetrics_schema::layout::{PARTITION, rollup_file};
+use telemetrics_schema::rollups::{FILE_BUCKET, Rollup, file_schema};
 
 use crate::error::Error;
 use crate::sizes::DaySizes;
@@ -24,9 +27,51 @@ use crate::sizes::DaySizes;
 pub(super) struct DataFile {
     pub(super) object: ObjectMeta,
     pub(super) statistics: Arc<Statistics>,
+    /// Between which buckets the rows of its rollup file are.
+    pub(super) rollup_bounds: Arc<Statistics>,
+    rollup_path: PathBuf,
+    rollups: OnceLock<ObjectMeta>,
 }
 
 impl DataFile {
+    /// `path` is relative to the table in `directory`.
+    fn new(
+        directory: &FilePath,
+        path: &str,
+        size: u64,
+        modified: DateTime<Utc>,
+        json: Option<&str>,
+    ) -> Result<Self, Error> {
+        let statistics = statistics(json, &record_schema());
+        Ok(Self {
+            object: object(&directory.join(path), modified, size)?,
+            rollup_bounds: Arc::new(rollup_bounds(&statistics)),
+            statistics: Arc::new(statistics),
+            rollup_path: directory.join(rollup_file(path)),
+            rollups: OnceLock::new(),
+        })
+    }
+
+    /// Its rollup file; `None` when it has none yet.
+    pub(super) fn rollups(&self) -> Option<&ObjectMeta> {
+        if self.rollups.get().is_none() {
+            let file = fs::metadata(&self.rollup_path).ok()?;
+            let modified = file.modified().ok()?;
+            // Who is second found the same file.
+            let _ = self.rollups.set(object(&self.rollup_path, modified.into(), file.len()).ok()?);
+        }
+        self.rollups.get()
+    }
+
+    /// When its last record was received, in microseconds since the epoch, as far as the log says.
+    pub(super) fn last_reception(&self) -> Option<TimestampUs> {
+        let column = record_schema().index_of("ts_reception").ok()?;
+        match self.statistics.column_statistics.get(column)?.max_value.get_value()? {
+            ScalarValue::TimestampMicrosecond(last, _) => last.map(TimestampUs),
+            _ => None,
+        }
+    }
+
     /// Adds the file to the sizes of its day, which stands in its path.
     pub(super) fn count_into(&self, sizes: &mut DaySizes) {
         let prefix = format!("{PARTITION}=");
@@ -46,23 +91,38 @@ pub(super) async fn list(
     log: &dyn LogStore,
     directory: &FilePath,
 ) -> Result<Vec<Arc<DataFile>>, Error> {
-    let schema = record_schema();
     let mut views = snapshot.file_views(log, None);
     let mut files = Vec::new();
     while let Some(view) = views.try_next().await? {
-        let path = Path::from_absolute_path(directory.join(view.path().as_ref()))
-            .map_err(|error| Error::Internal(error.to_string()))?;
         let size = u64::try_from(view.size()).unwrap_or(0);
-        let object = ObjectMeta {
-            location: path,
-            last_modified: view.modification_datetime()?,
-            size,
-            e_tag: None,
-            version: None,
-        };
-        files.push(Arc::new(DataFile { object, statistics: Arc::new(statistics(view.stats().as_deref(), &schema)) }));
+        let (modified, json) = (view.modification_datetime()?, view.stats());
+        files.push(Arc::new(DataFile::new(directory, view.path().as_ref(), size, modified, json.as_deref())?));
     }
     Ok(files)
+}
+
+fn object(path: &FilePath, last_modified: DateTime<Utc>, size: u64) -> Result<ObjectMeta, Error> {
+    let location = Path::from_absolute_path(path).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(ObjectMeta { location, last_modified, size, e_tag: None, version: None })
+}
+
+/// Every bucket begins at or after that of the first record by the longest bucket, and not after the last record.
+fn rollup_bounds(records: &Statistics) -> Statistics {
+    let schema = file_schema();
+    let mut bounds = Statistics::new_unknown(&schema);
+    let reception = record_schema().index_of("ts_reception").ok();
+    let reception = reception.and_then(|column| records.column_statistics.get(column));
+    if let (Some(reception), Ok(bucket)) = (reception, schema.index_of(FILE_BUCKET)) {
+        bounds.column_statistics[bucket].min_value = match reception.min_value {
+            Precision::Exact(ScalarValue::TimestampMicrosecond(Some(first), None)) => {
+                let bucket = Rollup::Daily.bucket_of(TimestampUs(first));
+                Precision::Exact(ScalarValue::TimestampMicrosecond(Some(bucket.0), None))
+            }
+            _ => Precision::Absent,
+        };
+        bounds.column_statistics[bucket].max_value = reception.max_value.clone();
+    }
+    bounds
 }
 
 /// Statistics of the log (Delta's JSON) as the query engine's; what is missing or unreadable counts as unknown.

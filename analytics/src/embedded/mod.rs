@@ -5,6 +5,9 @@
 //! seen, so that nothing is missed or counted twice, whatever the collector does meanwhile.
 
 mod files;
+mod rollup_files;
+mod scan;
+mod snapshot;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +15,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use datafusion::catalog::TableProvider;
 use deltalake::{DeltaTable, DeltaTableBuilder};
 use telemetrics_schema::layout::progress_name;
 use telemetrics_schema::recent::Recent;
@@ -23,7 +25,8 @@ use url::Url;
 use crate::error::Error;
 use crate::sizes::DaySizes;
 use files::DataFile;
-use table::SnapshotTable;
+
+pub(crate) use snapshot::Snapshot;
 
 /// Reads the table that the collector of the same process writes.
 pub struct EmbeddedReader {
@@ -64,15 +67,15 @@ impl EmbeddedReader {
         Ok(Self { directory: directory_url, recent, progress, current: Mutex::new(Current { table, version }) })
     }
 
-    /// Everything that is acknowledged now, as one table that does not change any more.
+    /// Everything that is acknowledged now; it does not change any more.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the log cannot be read.
-    pub async fn snapshot(&self) -> Result<Arc<dyn TableProvider>, Error> {
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Error> {
         let recent = self.recent.snapshot()?;
         let version = self.newest_version().await?;
         let recent = above(recent, version.delivered)?;
-        Ok(Arc::new(SnapshotTable::new(version.files.clone(), recent)))
+        Ok(Snapshot { files: version.files.clone(), recent })
     }
 
     /// What the files of the newest version take, by day. What is in memory takes nothing yet.

@@ -24,6 +24,7 @@ mod records_api;
 mod redelivery;
 mod retention;
 mod roles;
+mod rollups;
 mod seeds;
 mod servers;
 mod space;

@@ -147,7 +147,7 @@ fn a_reader_that_nobody_asked_for_long_finds_what_the_log_has_become() {
     });
 }
 
-fn settings(data: &DataDir) -> CollectorSettings {
+pub(crate) fn settings(data: &DataDir) -> CollectorSettings {
     CollectorSettings {
         ids: Ids { collector: CollectorNumber::default(), above: None },
         journal: JournalSettings::new(data.journal()),

@@ -3,6 +3,7 @@
 //! It goes on beside the drain and can be killed at any point: what it writes is not part of the table until one commit
 //! takes it in and the old files out, and those stay on the disk for a grace period.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::plan::{self, Thresholds};
 use super::retire::{self, Fate};
 use super::rewrite::{Rewrite, Rewritten, delete};
 use super::table::{Table, Version, add, remove, unavailable};
-use super::{leftovers, log_care};
+use super::{leftovers, log_care, rollup_file};
 use crate::store::StoreError;
 
 /// Longest time that an expired record is on the disk; the rest of a day is for a machine that is slow or was off.
@@ -150,7 +151,23 @@ impl Maintenance {
             self.sweep().await?;
         }
         while !self.stop.is_cancelled() && self.merge_some().await? {}
-        log_care::checkpoint(&self.table, self.settings.checkpoint_commits).await
+        log_care::checkpoint(&self.table, self.settings.checkpoint_commits).await?;
+        self.complete_rollups().await
+    }
+
+    /// Makes the rollup files that are missing, those of the newest days first.
+    async fn complete_rollups(&self) -> Result<(), StoreError> {
+        let mut files = self.table.version().await?.files;
+        files.retain(|file| !rollup_file::is_there(self.table.directory(), &file.path));
+        files.sort_by_key(|file| Reverse(file.day));
+        for file in files {
+            let (directory, mut pace) = (self.table.directory().to_owned(), self.pace());
+            let work = tokio::task::spawn_blocking(move || rollup_file::make(&directory, &file.path, &mut pace));
+            if !work.await.map_err(unavailable)?? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn is_sweep_due(&self) -> bool {
@@ -295,7 +312,7 @@ impl Maintenance {
         // What stays behind here is deleted at the next start.
         let Ok(version) = self.table.version().await else { return };
         for path in paths.iter().filter(|path| version.files.iter().all(|file| file.path != **path)) {
-            delete(&self.table.directory().join(path));
+            delete(self.table.directory(), path);
         }
     }
 

@@ -17,6 +17,7 @@ mod parquet_file;
 mod plan;
 mod retire;
 mod rewrite;
+mod rollup_file;
 mod summary;
 mod synced_files;
 mod table;
@@ -125,9 +126,9 @@ impl EmbeddedStore {
 
     async fn insert_as(&mut self, batch: &Batch, progress: Transaction) -> Result<(), StoreError> {
         let file = batch_file(batch.day(), batch.first(), batch.last());
-        let path = self.table.directory().join(&file);
+        let (directory, name) = (self.table.directory().to_owned(), file.clone());
         let records = batch.records().to_vec();
-        let written = tokio::task::spawn_blocking(move || parquet_file::write(&path, &records));
+        let written = tokio::task::spawn_blocking(move || parquet_file::write(&directory, &name, &records));
         let written = written.await.map_err(unavailable)??;
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,

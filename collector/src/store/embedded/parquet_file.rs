@@ -1,4 +1,5 @@
-//! A Parquet file of the table: written in the order that questions want, synced, and described for the table's log.
+//! A Parquet file of the table: written in the order that questions want, with its rollup file, synced, and described for
+//! the table's log.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use telemetrics_schema::Record;
 use telemetrics_schema::batch::to_batch;
 use telemetrics_schema::columns::{COLUMNS, record_schema};
 
+use super::rollup_file::RollupWriter;
 use super::summary::Summary;
 use super::synced_files::{sync_directory, sync_file_and_directory};
 use crate::store::StoreError;
@@ -34,6 +36,7 @@ pub(super) struct FileWriter {
     writer: ArrowWriter<File>,
     path: PathBuf,
     summary: Summary,
+    rollups: RollupWriter,
 }
 
 /// A file that is written and synced.
@@ -46,18 +49,22 @@ pub(super) struct Written {
 }
 
 impl FileWriter {
-    /// Begins a file, in the place of one that is there. A row group is in memory until it has `row_group_bytes`.
-    pub(super) fn create(path: &Path, row_group_bytes: usize) -> Result<Self, StoreError> {
-        make_directory(path)?;
-        let file = File::create(path).map_err(unavailable)?;
+    /// Begins a file of the table in `directory`, in the place of one that is there. A row group is in memory until it
+    /// has `row_group_bytes`.
+    pub(super) fn create(directory: &Path, name: &str, row_group_bytes: usize) -> Result<Self, StoreError> {
+        let path = directory.join(name);
+        make_directory(&path)?;
+        let file = File::create(&path).map_err(unavailable)?;
         let writer =
             ArrowWriter::try_new(file, record_schema(), Some(properties(row_group_bytes)?)).map_err(unavailable)?;
-        Ok(Self { writer, path: path.to_owned(), summary: Summary::default() })
+        let rollups = RollupWriter::create(directory, name)?;
+        Ok(Self { writer, path, summary: Summary::default(), rollups })
     }
 
     /// Adds rows, which stand behind all others in the order of the file.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         self.summary.add(batch).map_err(unavailable)?;
+        self.rollups.add(batch)?;
         self.writer.write(batch).map_err(unavailable)
     }
 
@@ -66,8 +73,9 @@ impl FileWriter {
         self.writer.bytes_written()
     }
 
-    /// Ends the file; then it is on the disk under its name.
+    /// Ends the file; then it is on the disk under its name, and has its rollup file.
     pub(super) fn finish(self) -> Result<Written, StoreError> {
+        self.rollups.finish()?;
         self.writer.close().map_err(unavailable)?;
         sync_file_and_directory(&self.path).map_err(unavailable)?;
         let bytes = fs::metadata(&self.path).map_err(unavailable)?.len();
@@ -75,9 +83,9 @@ impl FileWriter {
     }
 }
 
-/// Writes `records` to `path` in the order of the table's files.
-pub(super) fn write(path: &Path, records: &[Arc<Record>]) -> Result<Written, StoreError> {
-    let mut file = FileWriter::create(path, ROW_GROUP_BYTES)?;
+/// Writes `records` into the file `name` of the table in `directory`, in the order of the table's files.
+pub(super) fn write(directory: &Path, name: &str, records: &[Arc<Record>]) -> Result<Written, StoreError> {
+    let mut file = FileWriter::create(directory, name, ROW_GROUP_BYTES)?;
     for rows in sorted(records).chunks(WRITE_ROWS) {
         file.write(&to_batch(rows.iter().copied()).map_err(unavailable)?)?;
     }

@@ -1,6 +1,5 @@
 //! Files of one day become other files with the same records, but those that are expired.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -13,6 +12,7 @@ use super::expiry::alive;
 use super::merge::merge;
 use super::pace::Pace;
 use super::parquet_file::{FileWriter, Written};
+use super::{leftovers, rollup_file};
 use crate::store::StoreError;
 
 /// What is to be written again.
@@ -98,10 +98,10 @@ impl Output<'_> {
         if alive.num_rows() == 0 {
             return Ok(());
         }
-        let path = self.rewrite.directory.join(self.rewrite.piece(self.done.len()));
+        let name = self.rewrite.piece(self.done.len());
         let file = match &mut self.open {
             Some(file) => file,
-            closed => closed.insert(FileWriter::create(&path, *row_group_bytes)?),
+            closed => closed.insert(FileWriter::create(&self.rewrite.directory, &name, *row_group_bytes)?),
         };
         file.write(&alive)?;
         if file.bytes() as u64 >= *target_bytes {
@@ -122,16 +122,15 @@ impl Output<'_> {
     fn discard(&mut self) {
         self.open = None;
         for number in 0..=self.done.len() {
-            delete(&self.rewrite.directory.join(self.rewrite.piece(number)));
+            delete(&self.rewrite.directory, &self.rewrite.piece(number));
         }
     }
 }
 
-/// Deletes a file that no version of the table has.
-pub(super) fn delete(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, path = %path.display(), "a file stays that is not part of the table");
+/// Deletes a data file that no version of the table has, and its rollup file.
+pub(super) fn delete(directory: &Path, file: &str) {
+    for path in rollup_file::paths(directory, file) {
+        leftovers::delete(&path);
     }
+    leftovers::delete(&directory.join(file));
 }

@@ -7,6 +7,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
+use telemetrics_schema::layout::ROLLUPS;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{CollectorNumber, RecordId};
@@ -128,6 +129,9 @@ async fn a_large_result_is_cut_into_files_that_follow_each_other() {
         keys.extend(records_in(&rig.table().join(file)).into_iter().map(|r| (r.report.classification, r.ts_reception)));
     }
     assert!(keys.is_sorted());
+    rig.at(NOON + i64::try_from(HOUR.as_micros()).expect("small"));
+    rig.maintain(&store).await;
+    rig.assert_rollups("pieces").await;
     assert_eq!(rig.ids().await, (0..3_000).collect::<Vec<_>>());
 }
 
@@ -149,7 +153,13 @@ async fn what_a_killed_process_left_goes_at_the_next_start() {
     drop(store);
     let day = rig.table().join(rig.files().await[0].split_once('/').expect("a day").0);
     let log = rig.table().join("_delta_log");
+    let (day_name, old) = (day.file_name().expect("a name").to_owned(), rig.table().join("_rollups-0"));
+    let rollups = rig.table().join(ROLLUPS).join(day_name);
+    fs::create_dir(&old).expect("a directory");
     let left = [
+        old.join("x.rollups"),
+        rollups.join("rewritten-1-0.rollups"),
+        rollups.join("rewritten-1-0.tmp"),
         day.join("rewritten-1-0.parquet"),
         day.join("batch-5-9.parquet"),
         log.join("1.json.3.99.tmp"),
@@ -160,6 +170,8 @@ async fn what_a_killed_process_left_goes_at_the_next_start() {
     }
     let store = rig.open().await;
     assert!(left.iter().all(|path| !path.exists()));
+    assert!(!old.exists());
+    rig.assert_rollups("a start").await;
     assert_eq!(rig.ids().await, (0..10).collect::<Vec<_>>());
     drop(store);
 }
@@ -202,10 +214,10 @@ fn a_merge_of_any_sizes_gives_every_row_in_order() {
     let paths: Vec<_> = sizes
         .iter()
         .map(|size| {
-            let path = directory.path().join(format!("day/{start}.parquet"));
-            parquet_file::write(&path, batch(start..start + size, NOON).records()).expect("written");
+            let name = format!("day/{start}.parquet");
+            parquet_file::write(directory.path(), &name, batch(start..start + size, NOON).records()).expect("written");
             start += size;
-            path
+            directory.path().join(name)
         })
         .collect();
     let mut rows = Vec::new();

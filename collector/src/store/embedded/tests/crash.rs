@@ -23,6 +23,7 @@ async fn prepared() -> Rig {
     for batch in batches() {
         store.insert(&batch).await.expect("inserted");
     }
+    rig.lose_rollups(1);
     rig.at(NOON + 4 * US_PER_DAY);
     rig
 }
@@ -75,6 +76,7 @@ async fn assert_whole(rig: &Rig, store: &EmbeddedStore, what: &str) {
     let mut files = rig.files().await;
     files.sort();
     assert_eq!(rig.files_on_disk().into_iter().collect::<Vec<_>>(), files, "{what}");
+    rig.assert_rollups(what).await;
 }
 
 async fn dies_in_every_write(last_is_done: bool) {
@@ -87,6 +89,7 @@ async fn dies_in_every_write(last_is_done: bool) {
         let there = rig.ids().await;
         assert!(expected().iter().all(|id| there.contains(id) || *id >= 60), "{what}: {there:?}");
         assert!(there.windows(2).all(|pair| pair[0] < pair[1]), "{what}: {there:?}");
+        rig.assert_rollups_agree(&what).await;
         work(&rig, Arc::new(FailingFiles::new(Fault::Death, i64::MAX, false))).await.expect("the work");
         assert_whole(&rig, &rig.open().await, &what).await;
         if !files.failed() {

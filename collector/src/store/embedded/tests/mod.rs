@@ -5,4 +5,4 @@ mod counts;
 mod crash;
 mod model;
 mod retention;
-mod rig;
+pub(super) mod rig;

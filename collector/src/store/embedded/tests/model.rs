@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use telemetrics_schema::layout::rollup_file;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule, Subject};
+use telemetrics_schema::rollups::HEARTBEAT;
 use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{CollectorNumber, Record};
 
@@ -12,7 +14,7 @@ use super::super::EmbeddedStore;
 use super::rig::{FailingFiles, Fault, NOON, Rig, batch_of, record};
 use crate::store::{Holding, StoreError};
 
-const CLASSES: [&str; 3] = ["a/b/c", "a/b/d", "x/y/z"];
+const CLASSES: [&str; 3] = ["a/b/c", "a/b/d", HEARTBEAT];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -23,6 +25,8 @@ enum Step {
     Die(i64, bool),
     /// So many hours pass.
     Wait(i64),
+    /// A power cut takes the name of a rollup file.
+    Lose(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -31,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Maintain),
         2 => (0..12_i64, any::<bool>()).prop_map(|(operations, done)| Step::Die(operations, done)),
         1 => (1..40_i64).prop_map(Step::Wait),
+        1 => any::<usize>().prop_map(Step::Lose),
     ]
 }
 
@@ -66,9 +71,17 @@ impl Model {
                 let records = self.new_records(&rows);
                 self.store().insert(&batch_of(records)).await.expect("inserted");
             }
-            Step::Maintain => self.rig.maintain(self.store.as_ref().expect("a store")).await,
+            Step::Maintain => self.maintain().await,
             Step::Die(operations, last_is_done) => self.die(operations, last_is_done).await,
+            Step::Lose(number) => self.rig.lose_rollups(number),
             Step::Wait(hours) => self.rig.at(self.rig.now().0 + hours * US_PER_DAY / 24),
+        }
+    }
+
+    async fn maintain(&self) {
+        self.rig.maintain(self.store.as_ref().expect("a store")).await;
+        for file in self.rig.files().await {
+            assert!(self.rig.table().join(rollup_file(&file)).exists(), "{file}");
         }
     }
 
@@ -123,6 +136,7 @@ impl Model {
             }
         }
         self.rig.assert_sorted().await;
+        self.rig.assert_rollups_agree("the model").await;
     }
 }
 
@@ -150,6 +164,7 @@ proptest! {
             let mut files = model.rig.files().await;
             files.sort();
             assert_eq!(model.rig.files_on_disk().into_iter().collect::<Vec<_>>(), files);
+            model.rig.assert_rollups("the end").await;
         });
     }
 }

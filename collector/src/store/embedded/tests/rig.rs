@@ -1,6 +1,6 @@
 //! A table with a clock of its own, and what is in it for somebody who opens it from scratch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::ops::Range;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use bytes::Bytes;
 use deltalake::{DeltaTable, DeltaTableBuilder};
@@ -19,9 +22,11 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-use telemetrics_schema::batch::from_batch;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use telemetrics_schema::batch::{from_batch, to_batch};
+use telemetrics_schema::layout::{ROLLUPS, rollup_file};
 use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::rollups::{RollupBuilder, file_schema};
 use telemetrics_schema::time::{Clock, US_PER_DAY};
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +41,7 @@ use crate::drain::Batch;
 /// The day that most tests play on.
 pub(super) const DAY: i32 = 20_779;
 /// Noon of that day.
-pub(super) const NOON: i64 = DAY as i64 * US_PER_DAY + US_PER_DAY / 2;
+pub(crate) const NOON: i64 = DAY as i64 * US_PER_DAY + US_PER_DAY / 2;
 
 pub(super) struct TestClock(AtomicI64);
 
@@ -116,15 +121,38 @@ impl Rig {
         files_of(&self.reader().await)
     }
 
-    /// Every Parquet file below the days' directories.
+    /// Every file below the days' directories.
     pub(super) fn files_on_disk(&self) -> BTreeSet<String> {
-        let names = |directory: PathBuf| {
-            let entries = fs::read_dir(directory).expect("a directory");
-            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect::<Vec<_>>()
-        };
-        let days = names(self.table()).into_iter().filter(|name| name.starts_with("date="));
-        days.flat_map(|day| names(self.table().join(&day)).into_iter().map(move |name| format!("{day}/{name}")))
-            .collect()
+        in_days(&self.table())
+    }
+
+    /// Every file has its rollup file, which says what its records say, and there is no other.
+    pub(super) async fn assert_rollups(&self, what: &str) {
+        let files = self.files().await;
+        let expected: BTreeSet<String> = files.iter().map(|file| rollup_file(file)).collect();
+        let there = in_days(&self.table().join(ROLLUPS)).into_iter().map(|file| format!("{ROLLUPS}/{file}"));
+        assert_eq!(there.collect::<BTreeSet<_>>(), expected, "{what}");
+        self.assert_rollups_agree(what).await;
+    }
+
+    /// The rollup files that there are say what the records say.
+    pub(super) async fn assert_rollups_agree(&self, what: &str) {
+        for file in self.files().await {
+            let rollups = self.table().join(rollup_file(&file));
+            if rollups.exists() {
+                let expected = rollups_of(&records_in(&self.table().join(&file)));
+                assert_eq!(rollups_in(&rollups), expected, "{what}: {file}");
+            }
+        }
+    }
+
+    /// A power cut takes the name of a rollup file.
+    pub(super) fn lose_rollups(&self, number: usize) {
+        let rollups = self.table().join(ROLLUPS);
+        let files = in_days(&rollups);
+        if let Some(file) = files.iter().nth(number % files.len().max(1)) {
+            fs::remove_file(rollups.join(file)).expect("deleted");
+        }
     }
 
     /// What is written in this order stands in the files in the store's.
@@ -134,6 +162,43 @@ impl Rig {
             assert!(keys.is_sorted(), "{file}");
         }
     }
+}
+
+fn in_days(directory: &Path) -> BTreeSet<String> {
+    let names = |directory: PathBuf| {
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect::<Vec<_>>()
+    };
+    let days = names(directory.to_owned()).into_iter().filter(|name| name.starts_with("date="));
+    days.flat_map(|day| names(directory.join(&day)).into_iter().map(move |name| format!("{day}/{name}"))).collect()
+}
+
+/// The rows of a rollup file as text, with their counts.
+pub(crate) fn rollups_in(path: &Path) -> BTreeMap<String, i64> {
+    let file = fs::File::open(path).expect("a rollup file");
+    let options = ArrowReaderOptions::new().with_schema(file_schema());
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).expect("Parquet");
+    summed(reader.build().expect("a reader").map(|rows| rows.expect("rows")))
+}
+
+/// The same, of records.
+pub(crate) fn rollups_of(records: &[Record]) -> BTreeMap<String, i64> {
+    let mut builder = RollupBuilder::default();
+    builder.add(&to_batch(records).expect("a batch")).expect("counted");
+    summed(builder.take().expect("rows").into_iter())
+}
+
+fn summed(batches: impl Iterator<Item = RecordBatch>) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    for batch in batches {
+        let (count, keys) = batch.columns().split_last().expect("columns");
+        for row in 0..batch.num_rows() {
+            let text = |column: &ArrayRef| array_value_to_string(column, row).expect("text");
+            let key: Vec<String> = keys.iter().map(text).collect();
+            *sums.entry(key.join("|")).or_default() += count.as_primitive::<Int64Type>().value(row);
+        }
+    }
+    sums
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -179,6 +244,10 @@ pub(super) fn record(id: i64, received_us: i64, classification: &str, severity: 
         classification: classification.into(),
         severity,
         machine_id: format!("machine {}", id % 7),
+        system_name: format!("system {}", id % 2),
+        build: format!("{}", id % 5),
+        host_type: format!("a host of the type {}", id % 3),
+        external: id % 4 == 0,
         payload: format!("payload of {id}\0\u{1f980}").repeat(3),
         ..Report::default()
     };
@@ -186,7 +255,7 @@ pub(super) fn record(id: i64, received_us: i64, classification: &str, severity: 
 }
 
 /// Records of the day of `received_us`, of three classes by turns.
-pub(super) fn batch(ids: Range<i64>, received_us: i64) -> Batch {
+pub(crate) fn batch(ids: Range<i64>, received_us: i64) -> Batch {
     let class = |id: i64| ["a/b/c", "a/b/d", "x/y/z"][usize::try_from(id % 3).expect("small")];
     batch_of(ids.map(|id| record(id, received_us + id, class(id), 2)).collect())
 }

@@ -9,6 +9,7 @@ mod error;
 mod expiry;
 pub mod filter;
 pub mod questions;
+pub mod rows;
 pub mod sizes;
 mod view;
 

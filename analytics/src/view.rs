@@ -6,7 +6,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
@@ -20,6 +20,9 @@ use crate::embedded::EmbeddedReader;
 use crate::error::Error;
 use crate::expiry;
 use crate::sizes::DaySizes;
+
+/// Rows of a batch of an answer without a limit.
+pub(crate) const BULK_BATCH_ROWS: usize = 2_048;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
@@ -45,7 +48,7 @@ pub struct Analytics {
 
 enum Store {
     Embedded(EmbeddedReader),
-    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider> },
+    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider>, bulk_table: Arc<dyn TableProvider> },
 }
 
 impl Analytics {
@@ -65,8 +68,9 @@ impl Analytics {
     pub fn clickhouse(settings: &ClickHouseSettings, limits: Limits) -> Result<Self, Error> {
         let reader = Box::new(Reader::new(settings));
         let table = records_table(&reader);
+        let bulk_table = records_table(&Reader::bulk(settings));
         let state = session_state(session(&limits)?);
-        Ok(Self { store: Store::ClickHouse { reader, table }, state, limits })
+        Ok(Self { store: Store::ClickHouse { reader, table, bulk_table }, state, limits })
     }
 
     /// What there is to see at `now`: a request makes one view and asks everything of it.
@@ -74,11 +78,15 @@ impl Analytics {
     /// # Errors
     /// [`Error::Unavailable`] when the store cannot be read.
     pub async fn at(&self, now: TimestampUs) -> Result<View, Error> {
-        let table = match &self.store {
-            Store::Embedded(reader) => reader.snapshot().await?,
-            Store::ClickHouse { table, .. } => Arc::clone(table),
+        let (table, bulk_table) = match &self.store {
+            Store::Embedded(reader) => {
+                let table = reader.snapshot().await?;
+                (Arc::clone(&table), table)
+            }
+            Store::ClickHouse { table, bulk_table, .. } => (Arc::clone(table), Arc::clone(bulk_table)),
         };
-        Ok(View { state: self.state.clone(), table, living: expiry::living(&self.limits.retention, now) })
+        let living = expiry::living(&self.limits.retention, now);
+        Ok(View { state: self.state.clone(), table, bulk_table, living, now })
     }
 }
 
@@ -110,19 +118,48 @@ pub struct View {
     state: SessionState,
     /// Its own and in no catalog: sessions that are cloned share their catalogs, and each view has another table.
     table: Arc<dyn TableProvider>,
+    /// The same records, for answers that go on as long as their reader takes them.
+    bulk_table: Arc<dyn TableProvider>,
     /// What the records have in common that retention lets see.
     living: Option<Expr>,
+    now: TimestampUs,
 }
 
 impl View {
+    /// The one present instant of the request.
+    #[must_use]
+    pub fn now(&self) -> TimestampUs {
+        self.now
+    }
+
+    /// What counts the memory of all questions.
+    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.state.runtime_env().memory_pool
+    }
+
     /// The records that retention still lets see; every question begins here.
     ///
     /// # Errors
     /// [`Error::Internal`] when the plan cannot be made.
     pub fn records(&self) -> Result<DataFrame, Error> {
-        let table = provider_as_source(Arc::clone(&self.table));
+        self.living_in(self.state.clone(), &self.table)
+    }
+
+    /// As [`View::records`], for answers without a limit: in small batches, because there are several on the way, and
+    /// without an end to the time that their reader may take.
+    ///
+    /// # Errors
+    /// As [`View::records`].
+    pub(crate) fn bulk_records(&self) -> Result<DataFrame, Error> {
+        let mut state = self.state.clone();
+        *state.config_mut() = state.config().clone().with_batch_size(BULK_BATCH_ROWS);
+        self.living_in(state, &self.bulk_table)
+    }
+
+    fn living_in(&self, state: SessionState, table: &Arc<dyn TableProvider>) -> Result<DataFrame, Error> {
+        let table = provider_as_source(Arc::clone(table));
         let plan = LogicalPlanBuilder::scan(RECORDS, table, None)?.build()?;
-        let records = DataFrame::new(self.state.clone(), plan);
+        let records = DataFrame::new(state, plan);
         Ok(match &self.living {
             Some(living) => records.filter(living.clone())?,
             None => records,

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod exposition;
+pub mod formats;
 pub mod health;
 pub mod journal_tool;
 pub mod logging;

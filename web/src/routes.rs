@@ -70,6 +70,7 @@ fn questions(state: AppState) -> Router {
     Router::new()
         .route("/api/records", get(api::records::list))
         .route("/api/records/{id}", get(api::record::show))
+        .route("/api/export", get(api::export::export))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route(pages::address::RECORD, get(pages::record::show))

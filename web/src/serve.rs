@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::clickhouse;
 use crate::config::{self, Config};
+use crate::formats::Workers;
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -72,7 +73,8 @@ impl Server {
         if role.answers() {
             let analytics = Arc::new(open_analytics(config, recent).await?);
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
-            questions = Some(AppState { analytics, acknowledged, connections: connections.clone(), clock });
+            let workers = Arc::new(Workers::start()?);
+            questions = Some(AppState { analytics, acknowledged, connections: connections.clone(), workers, clock });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })

@@ -11,6 +11,7 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 
 use crate::error::WebError;
+use crate::formats::Workers;
 use crate::server::Connections;
 
 /// Shared by all handlers of API and pages.
@@ -22,6 +23,8 @@ pub struct AppState {
     pub acknowledged: Option<Acknowledged>,
     /// Counts the connections of the server.
     pub connections: Connections,
+    /// Write answers in the format that was asked for.
+    pub workers: Arc<Workers>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

@@ -1,5 +1,6 @@
 //! The questions: one file each, parameters in, a plan in between, typed rows out.
 
+pub mod cursor;
 pub mod expired;
 pub mod offered;
 pub mod records;

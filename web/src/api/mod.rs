@@ -1,5 +1,6 @@
 //! The API for scripts: one endpoint a file.
 
+pub mod export;
 pub mod params;
 pub mod quarantine;
 pub mod record;

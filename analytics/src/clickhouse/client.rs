@@ -118,9 +118,9 @@ impl Reader {
     /// A reader of the same database for answers without a limit, which take as long as those who read them.
     #[must_use]
     pub fn bulk(settings: &ClickHouseSettings) -> Self {
-        let client = BULK_SETTINGS.iter().fold(query_client(settings), |client, (name, value)| {
-            client.with_setting(*name, *value)
-        });
+        let client = BULK_SETTINGS
+            .iter()
+            .fold(query_client(settings), |client, (name, value)| client.with_setting(*name, *value));
         Self::asking(settings, client, "bulk")
     }
 

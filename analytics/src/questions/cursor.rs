@@ -72,7 +72,8 @@ impl Seen {
         let last: Vec<RecordId> = ids.collect::<Option<_>>()?;
         let is_ordered = last.windows(2).all(|pair| pair[0].collector() < pair[1].collector());
         let is_from_there_on = last.iter().all(|id| *id >= from);
-        (is_ordered && is_from_there_on && last.len() <= usize::from(CollectorNumber::COUNT)).then_some(Self { from, last })
+        (is_ordered && is_from_there_on && last.len() <= usize::from(CollectorNumber::COUNT))
+            .then_some(Self { from, last })
     }
 }
 
@@ -111,9 +112,7 @@ impl Cursor {
         match self {
             Self::OlderThan(id) => col("id").lt(lit(id.0)),
             Self::NewerThan(id) => col("id").gt(lit(id.0)),
-            Self::Remaining { older_than, seen } => {
-                col("id").lt(lit(older_than.0)).and(seen.predicate(*older_than))
-            }
+            Self::Remaining { older_than, seen } => col("id").lt(lit(older_than.0)).and(seen.predicate(*older_than)),
         }
     }
 }
@@ -228,12 +227,12 @@ mod tests {
             place in 0_i64..12,
         ) {
             let ids: Vec<RecordId> = records.into_iter().map(|(ms, collector, n)| id(ms, collector, n)).collect();
-            let of = |collector: usize| ids.iter().copied().filter(move |id| id.collector() == collector as i64);
-            let early: Vec<RecordId> = (0..4).flat_map(|collector| of(collector).take(there[collector])).collect();
+            let early_of = |(collector, there): (i64, usize)| {
+                ids.iter().copied().filter(move |id| id.collector() == collector).take(there)
+            };
+            let early: Vec<RecordId> = (0..).zip(there).flat_map(early_of).collect();
             let from = id(from_ms, 0, 0);
-            let last = (0..4).filter_map(|collector| {
-                of(collector).take(there[collector]).filter(|id| *id >= from).max()
-            });
+            let last = (0..).zip(there).filter_map(|collector| early_of(collector).filter(|id| *id >= from).max());
             let older_than = id(place, 2, 1);
             let cursor = Cursor::Remaining { older_than, seen: Seen::new(from, last.collect()) };
             let cursor = Cursor::parse(&cursor.to_string()).expect("a cursor");

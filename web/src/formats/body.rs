@@ -35,13 +35,13 @@ pub struct Form {
 /// # Errors
 /// What the question fails with before there is anything to send.
 pub async fn answer(workers: &Workers, rows: Rows, form: Form, slot: Option<Slot>) -> Result<Response, WebError> {
-    let (pieces, waiting) = mpsc::channel(PIECES_WAITING);
+    let (pieces, received) = mpsc::channel(PIECES_WAITING);
     let writing = Writing { form, encoders: workers.threads(), stall_limit: workers.stall_limit() };
     workers.spawn(async move {
         run(rows, writing, pieces).await;
         drop(slot);
     });
-    let body = first_piece(waiting).await?;
+    let body = first_piece(received).await?;
     Ok(with_head(body.into_response(), form.choice))
 }
 
@@ -125,12 +125,7 @@ fn report(fault: &Fault, format: Format) {
     }
 }
 
-async fn write(
-    schema: &SchemaRef,
-    rows: Batches,
-    writing: Writing,
-    mut sink: Sink,
-) -> Result<(), Fault> {
+async fn write(schema: &SchemaRef, rows: Batches, writing: Writing, mut sink: Sink) -> Result<(), Fault> {
     let fields = writing.form.fields;
     match writing.form.choice.format {
         Format::Json => json::write(&json::LIST, fields, rows, &mut sink).await,
@@ -198,8 +193,7 @@ pub(super) mod testing {
         (schema, rows): (SchemaRef, Batches),
     ) -> Receiver<Result<Piece, Fault>> {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
-        let writing =
-            Writing { form: Form { choice, fields }, encoders: 2, stall_limit: Duration::from_mins(1) };
+        let writing = Writing { form: Form { choice, fields }, encoders: 2, stall_limit: Duration::from_mins(1) };
         tokio::spawn(async move {
             let sink = Sink::new(choice.coding, sender.clone(), writing.stall_limit).expect("a sink");
             if let Err(fault) = write(&schema, rows, writing, sink).await {
@@ -247,7 +241,7 @@ mod tests {
         (0..6_000)
             .map(|id| {
                 let mut record = Record { id: RecordId(id), ..one.clone() };
-                record.report.payload = (0..10).map(|_| format!("{:016x}", noise())).collect();
+                record.report.payload = [(); 10].map(|()| format!("{:016x}", noise())).concat();
                 record
             })
             .collect()

@@ -98,7 +98,8 @@ impl Format {
     fn liking(self, accepted: &[(String, u16)]) -> u16 {
         let of = |pattern: &str| accepted.iter().find(|(name, _)| name == pattern).map(|(_, liking)| *liking);
         let exact = self.media_types().iter().filter_map(|name| of(name)).max();
-        let ranges = || self.media_types().iter().filter_map(|name| of(&format!("{}/*", name.split_once('/')?.0))).max();
+        let ranges =
+            || self.media_types().iter().filter_map(|name| of(&format!("{}/*", name.split_once('/')?.0))).max();
         exact.or_else(ranges).or_else(|| of("*/*")).unwrap_or(0)
     }
 }
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn what_asks_for_nothing_that_there_is_gets_the_default() {
-        for accept in ["", "text/html", "image/*", "text/csv;q=0", "text/csv;q=2", "text/csv;q=x", ",;,", "application/json;q=0"]
+        for accept in
+            ["", "text/html", "image/*", "text/csv;q=0", "text/csv;q=2", "text/csv;q=x", ",;,", "application/json;q=0"]
         {
             assert_eq!(choice(Some(accept), None).format, Format::Json, "{accept}");
         }

@@ -108,11 +108,14 @@ mod tests {
     async fn records_are_written_as_in_every_other_answer() {
         for list in ["id", "payload,id", "ts_capture,external,severity,machine_type"] {
             let fields = Fields::parse(list).expect("fields");
-            let objects: Vec<String> = records().iter().map(|record| {
-                let mut out = Vec::new();
-                write_json(record, &fields, &mut out);
-                String::from_utf8(out).expect("UTF-8")
-            }).collect();
+            let objects: Vec<String> = records()
+                .iter()
+                .map(|record| {
+                    let mut out = Vec::new();
+                    write_json(record, &fields, &mut out);
+                    String::from_utf8(out).expect("UTF-8")
+                })
+                .collect();
             let list = written(Format::Json, Coding::Identity, fields, records()).await;
             assert_eq!(String::from_utf8(list).expect("UTF-8"), format!("{{\"records\":[{}]}}", objects.join(",")));
             let lines = written(Format::Ndjson, Coding::Identity, fields, records()).await;

@@ -197,9 +197,9 @@ mod tests {
     #[tokio::test]
     async fn many_rows_make_several_groups() {
         let one = records().remove(0);
-        let many: Vec<Record> = (0..2 * ROW_GROUP_ROWS as i64 + 1)
-            .map(|id| Record { id: telemetrics_schema::RecordId(id), ..one.clone() })
-            .collect();
+        let last = i64::try_from(2 * ROW_GROUP_ROWS).expect("a number of rows");
+        let many: Vec<Record> =
+            (0..=last).map(|id| Record { id: telemetrics_schema::RecordId(id), ..one.clone() }).collect();
         let bytes = written(Format::Parquet, Coding::Identity, Fields::parse("id").expect("fields"), many).await;
         let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a file");
         assert!(builder.metadata().num_row_groups() >= 2);
@@ -208,6 +208,6 @@ mod tests {
             ids.extend(batch.expect("a batch").column(0).as_primitive::<Int64Type>().values());
         }
         ids.sort_unstable();
-        assert_eq!(ids, (0..=2 * ROW_GROUP_ROWS as i64).collect::<Vec<_>>());
+        assert_eq!(ids, (0..=last).collect::<Vec<_>>());
     }
 }

@@ -11,6 +11,7 @@ mod expiry;
 pub mod filter;
 pub mod questions;
 mod rollup;
+pub mod rows;
 pub mod sizes;
 mod view;
 

@@ -6,7 +6,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlanBuilder;
@@ -25,6 +25,9 @@ use crate::sizes::DaySizes;
 
 /// Footers of Parquet files that are kept in memory, in bytes: those of rollup files have about 10 KB each.
 const FOOTERS_BYTES_MAX: usize = 8 << 20;
+
+/// Rows of a batch of an answer without a limit.
+pub(crate) const BULK_BATCH_ROWS: usize = 2_048;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
@@ -50,7 +53,7 @@ pub struct Analytics {
 
 enum Store {
     Embedded(EmbeddedReader),
-    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider> },
+    ClickHouse { reader: Box<Reader>, table: Arc<dyn TableProvider>, bulk_table: Arc<dyn TableProvider> },
 }
 
 impl Analytics {
@@ -70,8 +73,9 @@ impl Analytics {
     pub fn clickhouse(settings: &ClickHouseSettings, limits: Limits) -> Result<Self, Error> {
         let reader = Box::new(Reader::new(settings));
         let table = records_table(&reader);
+        let bulk_table = records_table(&Reader::bulk(settings));
         let state = session_state(session(&limits)?);
-        Ok(Self { store: Store::ClickHouse { reader, table }, state, limits })
+        Ok(Self { store: Store::ClickHouse { reader, table, bulk_table }, state, limits })
     }
 
     /// What there is to see at `now`: a request makes one view and asks everything of it.
@@ -81,7 +85,9 @@ impl Analytics {
     pub async fn at(&self, now: TimestampUs) -> Result<View, Error> {
         let content = match &self.store {
             Store::Embedded(reader) => Content::Embedded(reader.snapshot().await?),
-            Store::ClickHouse { table, .. } => Content::ClickHouse(Arc::clone(table)),
+            Store::ClickHouse { table, bulk_table, .. } => {
+                Content::ClickHouse { table: Arc::clone(table), bulk_table: Arc::clone(bulk_table) }
+            }
         };
         Ok(View { state: self.state.clone(), content, policy: self.limits.retention.clone(), now })
     }
@@ -122,7 +128,11 @@ pub struct View {
 #[derive(Clone)]
 enum Content {
     Embedded(Snapshot),
-    ClickHouse(Arc<dyn TableProvider>),
+    ClickHouse {
+        table: Arc<dyn TableProvider>,
+        /// The same records, for answers that go on as long as their reader takes them.
+        bulk_table: Arc<dyn TableProvider>,
+    },
 }
 
 impl View {
@@ -136,6 +146,17 @@ impl View {
         Ok(Self { state, content: self.content.clone(), policy: self.policy.clone(), now: self.now })
     }
 
+    /// The one present instant of the request.
+    #[must_use]
+    pub fn now(&self) -> TimestampUs {
+        self.now
+    }
+
+    /// What counts the memory of all questions.
+    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.state.runtime_env().memory_pool
+    }
+
     /// The records that retention still lets see; every question begins here.
     ///
     /// # Errors
@@ -143,10 +164,29 @@ impl View {
     pub fn records(&self) -> Result<DataFrame, Error> {
         let table = match &self.content {
             Content::Embedded(snapshot) => snapshot.records(),
-            Content::ClickHouse(table) => Arc::clone(table),
+            Content::ClickHouse { table, .. } => Arc::clone(table),
         };
+        self.living_in(self.state.clone(), table)
+    }
+
+    /// As [`View::records`], for answers without a limit: in small batches, because there are several on the way, and
+    /// without an end to the time that their reader may take.
+    ///
+    /// # Errors
+    /// As [`View::records`].
+    pub(crate) fn bulk_records(&self) -> Result<DataFrame, Error> {
+        let table = match &self.content {
+            Content::Embedded(snapshot) => snapshot.records(),
+            Content::ClickHouse { bulk_table, .. } => Arc::clone(bulk_table),
+        };
+        let mut state = self.state.clone();
+        *state.config_mut() = state.config().clone().with_batch_size(BULK_BATCH_ROWS);
+        self.living_in(state, table)
+    }
+
+    fn living_in(&self, state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame, Error> {
         let plan = LogicalPlanBuilder::scan(RECORDS, provider_as_source(table), None)?.build()?;
-        let records = DataFrame::new(self.state.clone(), plan);
+        let records = DataFrame::new(state, plan);
         Ok(match expiry::living(&self.policy, self.now) {
             Some(living) => records.filter(living)?,
             None => records,
@@ -167,7 +207,7 @@ impl View {
         }
         let parts = match &self.content {
             Content::Embedded(snapshot) => snapshot.rollup(rollup, &self.state)?,
-            Content::ClickHouse(_) => return Ok(None),
+            Content::ClickHouse { .. } => return Ok(None),
         };
         let shown = Shown { policy: &self.policy, now: self.now, window };
         Ok(Some(rows(rollup, parts, &shown)?))

@@ -200,16 +200,27 @@ fn write_value(record: &Record, key: Key, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `text` as a JSON string.
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
+    write(text, out);
+}
+
 fn write(value: impl Serialize, out: &mut Vec<u8>) {
     // Numbers, texts and flags are always JSON, and memory takes every byte: there is no error to report.
     let _infallible = serde_json::to_writer(out, &value);
 }
 
-/// As the `Display` of [`TimestampUs`], which interprets a pattern and costs more than all the rest of an answer.
 fn write_instant(instant: TimestampUs, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_instant_text(instant, out);
+    out.push(b'"');
+}
+
+/// Appends what the `Display` of [`TimestampUs`] writes. That interprets a pattern and costs more than all the rest of an
+/// answer.
+pub fn write_instant_text(instant: TimestampUs, out: &mut Vec<u8>) {
     match DateTime::from_timestamp_micros(instant.0) {
         Some(at) if (0..=9_999).contains(&at.year()) => {
-            out.push(b'"');
             write_pair(at.year().unsigned_abs() / 100, out);
             for (value, after) in [
                 (at.year().unsigned_abs() % 100, b'-'),
@@ -222,9 +233,9 @@ fn write_instant(instant: TimestampUs, out: &mut Vec<u8>) {
                 out.push(after);
             }
             write_pair(at.second(), out);
-            out.extend_from_slice(b" UTC\"");
+            out.extend_from_slice(b" UTC");
         }
-        _ => write(instant.to_string(), out),
+        _ => out.extend_from_slice(instant.to_string().as_bytes()),
     }
 }
 

@@ -6,9 +6,6 @@ use crate::time::TimestampUs;
 const EPOCH_MS: i64 = 1_577_836_800_000;
 const SEQUENCE_BITS: u32 = 6;
 const COLLECTOR_BITS: u32 = 6;
-/// Records that one collector can name in one millisecond before it borrows from the next.
-const SEQUENCE_PER_MS: i64 = 1 << SEQUENCE_BITS;
-
 /// Identifier of a record: below 2^53, so that every JSON reader holds it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RecordId(pub i64);
@@ -17,14 +14,16 @@ impl RecordId {
     /// The greatest identifier that there can be.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// Identifiers that are equal modulo this are of one collector.
-    pub const CYCLE: i64 = 1 << (SEQUENCE_BITS + COLLECTOR_BITS);
+    /// Records that one collector can name in one millisecond before it borrows from the next.
+    pub const SEQUENCE_PER_MS: i64 = 1 << SEQUENCE_BITS;
 
-    /// The smallest identifier that any collector gives out at `now`.
+    /// Identifiers whose rest of a division by this is equal are of one collector, and at one place of its sequence.
+    pub const COLLECTOR_CYCLE: i64 = 1 << (SEQUENCE_BITS + COLLECTOR_BITS);
+
+    /// The least identifier that is given out at `instant`.
     #[must_use]
-    pub const fn first_at(now: TimestampUs) -> Self {
-        let ms = now.as_ms() - EPOCH_MS;
-        Self(if ms < 0 { 0 } else { ms << (SEQUENCE_BITS + COLLECTOR_BITS) })
+    pub fn first_at(instant: TimestampUs) -> Self {
+        Self((instant.as_ms() - EPOCH_MS).clamp(0, Self::MAX.0 / Self::COLLECTOR_CYCLE) * Self::COLLECTOR_CYCLE)
     }
 
     /// Number of the collector that named the record.
@@ -35,7 +34,7 @@ impl RecordId {
 
     /// Position in the collector's own count: milliseconds and sequence without the collector's number.
     const fn tick(self) -> i64 {
-        ((self.0 >> (SEQUENCE_BITS + COLLECTOR_BITS)) << SEQUENCE_BITS) | (self.0 & (SEQUENCE_PER_MS - 1))
+        ((self.0 >> (SEQUENCE_BITS + COLLECTOR_BITS)) << SEQUENCE_BITS) | (self.0 & (Self::SEQUENCE_PER_MS - 1))
     }
 }
 
@@ -84,10 +83,10 @@ impl IdSequence {
 
     /// The next identifier at the instant `now`.
     pub fn next(&mut self, now: TimestampUs) -> RecordId {
-        let now_tick = (now.as_ms() - EPOCH_MS).max(0) * SEQUENCE_PER_MS;
+        let now_tick = (now.as_ms() - EPOCH_MS).max(0) * RecordId::SEQUENCE_PER_MS;
         self.last_tick = now_tick.max(self.last_tick + 1);
         let ms = self.last_tick >> SEQUENCE_BITS;
-        let sequence = self.last_tick & (SEQUENCE_PER_MS - 1);
+        let sequence = self.last_tick & (RecordId::SEQUENCE_PER_MS - 1);
         RecordId(
             (ms << (SEQUENCE_BITS + COLLECTOR_BITS)) | (i64::from(self.collector.get()) << SEQUENCE_BITS) | sequence,
         )
@@ -117,7 +116,7 @@ mod tests {
         let first = RecordId::first_at(NOW);
         let given = sequence(None).next(NOW);
         assert_eq!(given.0 - first.0, 5 * SEQUENCE_PER_MS);
-        assert_eq!(RecordId(given.0 % RecordId::CYCLE).collector(), 5);
+        assert_eq!(RecordId(given.0 % RecordId::COLLECTOR_CYCLE).collector(), 5);
         assert_eq!(RecordId::first_at(TimestampUs::from_s(0)), RecordId(0));
     }
 
@@ -132,6 +131,15 @@ mod tests {
     fn goes_on_above_the_last_one_after_a_restart() {
         let last = sequence(None).next(NOW);
         assert!(sequence(Some(last)).next(TimestampUs::from_s(0)) > last);
+    }
+
+    #[test]
+    fn the_first_one_of_an_instant_is_not_above_any_that_is_given_out_then() {
+        let mut ids = IdSequence::after(CollectorNumber::default(), None);
+        assert_eq!(RecordId::first_at(NOW), ids.next(NOW));
+        assert!(RecordId::first_at(NOW) < sequence(None).next(NOW));
+        assert_eq!(RecordId::first_at(TimestampUs(0)), RecordId(0));
+        assert!(RecordId::first_at(TimestampUs(i64::MAX)) <= RecordId::MAX);
     }
 
     #[test]

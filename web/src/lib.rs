@@ -10,6 +10,7 @@ pub mod datasets;
 pub mod demo;
 pub mod error;
 pub mod exposition;
+pub mod formats;
 pub mod health;
 pub mod journal_tool;
 pub mod logging;

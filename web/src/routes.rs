@@ -72,6 +72,7 @@ fn questions(state: AppState) -> Router {
         .route("/api/records/{id}", get(api::record::show))
         .route(api::datasets::DATASETS, get(api::datasets::list))
         .route("/datasets/records/{partition}/records.parquet", get(api::datasets::file))
+        .route("/api/export", get(api::export::export))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route(pages::address::RECORD, get(pages::record::show))

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::clickhouse;
 use crate::config::{self, Config};
 use crate::datasets::{Datasets, Sources};
+use crate::formats::Workers;
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -77,7 +78,9 @@ impl Server {
             if let Some(collecting) = &mut collecting {
                 collecting.state.datasets = Some(datasets.clone());
             }
-            questions = Some(AppState { analytics, acknowledged, datasets, connections: connections.clone(), clock });
+            let workers = Arc::new(Workers::start()?);
+            let connections = connections.clone();
+            questions = Some(AppState { analytics, acknowledged, datasets, connections, workers, clock });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })

@@ -12,6 +12,7 @@ use telemetrics_schema::wire::Rules;
 
 use crate::datasets::Datasets;
 use crate::error::WebError;
+use crate::formats::Workers;
 use crate::server::Connections;
 
 /// Shared by all handlers of API and pages.
@@ -25,6 +26,8 @@ pub struct AppState {
     pub datasets: Datasets,
     /// Counts the connections of the server.
     pub connections: Connections,
+    /// Write answers in the format that was asked for.
+    pub workers: Arc<Workers>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

@@ -37,6 +37,14 @@ const QUERY_SETTINGS: [(&str, &str); 9] = [
     ("output_format_arrow_string_as_string", "1"),
 ];
 
+/// What differs for answers without a limit.
+const BULK_SETTINGS: [(&str, &str); 2] = [
+    // While the reader takes nothing, the server waits; that it is silent for too long is noticed here.
+    ("max_execution_time", "0"),
+    // Several blocks are in memory on both sides.
+    ("max_block_size", "8192"),
+];
+
 const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(rows)), assumeNotNull(sum(bytes_on_disk)) FROM system.parts \
                          WHERE database = currentDatabase() AND table = 'records' AND active AND rows > 0 GROUP BY 1";
 
@@ -107,9 +115,21 @@ impl Reader {
     /// A reader of the database that `settings` name.
     #[must_use]
     pub fn new(settings: &ClickHouseSettings) -> Self {
+        Self::asking(settings, query_client(settings), "questions")
+    }
+
+    /// A reader of the same database for answers without a limit, which take as long as those who read them.
+    #[must_use]
+    pub fn bulk(settings: &ClickHouseSettings) -> Self {
+        let client = BULK_SETTINGS
+            .iter()
+            .fold(query_client(settings), |client, (name, value)| client.with_setting(*name, *value));
+        Self::asking(settings, client, "bulk")
+    }
+
+    fn asking(settings: &ClickHouseSettings, client: Client, purpose: &str) -> Self {
         let timeout = Duration::from_millis(settings.request_timeout_ms);
-        let context = format!("{} {} {}", settings.url, settings.database, settings.user);
-        let client = query_client(settings);
+        let context = format!("{} {} {} {purpose}", settings.url, settings.database, settings.user);
         let executor = Executor::new(client.clone(), context, timeout);
         let provider = Arc::new(SQLFederationProvider::new(Arc::new(executor)));
         Self { provider, server: Server { client, timeout } }

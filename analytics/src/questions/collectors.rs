@@ -30,7 +30,7 @@ pub async fn last_receptions(
         records = records.filter(col("ts_reception").lt(instant(before)))?;
     }
     // Places in sequences instead of collectors: the rest of a division is what every store computes equally.
-    let place = (col("id") % lit(RecordId::CYCLE)).alias("place");
+    let place = (col("id") % lit(RecordId::COLLECTOR_CYCLE)).alias("place");
     let places = records.select(vec![place, col("ts_reception")])?;
     let last = places.aggregate(vec![col("place")], vec![max(col("ts_reception")).alias("last")])?;
     let mut receptions = BTreeMap::new();

@@ -1,51 +1,31 @@
-//! Pages of records, newest first; one record; how many there are.
+//! Records: pages of them, newest first; all of them; one; how many there are.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
 use datafusion::dataframe::DataFrame;
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{col, lit};
+use telemetrics_schema::answer::{Fields, Key};
 use telemetrics_schema::batch::from_batch;
-use telemetrics_schema::{Record, RecordId};
+use telemetrics_schema::columns::{COLUMNS, record_schema};
+use telemetrics_schema::time::US_PER_DAY;
+use telemetrics_schema::{Record, RecordId, TimestampUs};
 
+use super::cursor::CYCLE;
+pub use super::cursor::{Cursor, Seen};
 use crate::error::Error;
 use crate::filter::RecordFilter;
+use crate::rows::{Held, Rows};
 use crate::view::View;
 
+/// How far back collectors are asked for their last record, in microseconds. What one of them delivers that is older
+/// than that counts as having been there.
+const SEEN_WINDOW_US: i64 = US_PER_DAY;
 /// Most records of one page.
 pub const PAGE_RECORDS_MAX: usize = 10_000;
-
-/// Where a page begins, as an opaque text in URLs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cursor {
-    /// The records before this one.
-    OlderThan(RecordId),
-    /// The records behind this one.
-    NewerThan(RecordId),
-}
-
-impl Cursor {
-    /// Reads what [`std::fmt::Display`] wrote; `None` for anything else.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (kind, digits) = text.split_at_checked(1)?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let id = RecordId(digits.parse().ok()?);
-        match kind {
-            "o" => Some(Self::OlderThan(id)),
-            "n" => Some(Self::NewerThan(id)),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::OlderThan(id) => write!(f, "o{id}"),
-            Self::NewerThan(id) => write!(f, "n{id}"),
-        }
-    }
-}
 
 /// Which page of the records that pass a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,36 +47,166 @@ pub struct Page {
     pub newer: Option<Cursor>,
 }
 
+/// One page of records as rows, newest first.
+pub struct Listing {
+    /// The records with the selected columns, at most as many as asked for.
+    pub rows: Rows,
+    /// The next page, when there are older records. It leads only to what there is now.
+    pub next: Option<Cursor>,
+}
+
 /// One page of the records that pass `filter`.
 ///
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn page(view: &View, filter: &RecordFilter, request: &PageRequest) -> Result<Page, Error> {
-    let mut rows = filtered(view, filter)?;
-    if let Some(cursor) = request.cursor {
-        rows = rows.filter(match cursor {
-            Cursor::OlderThan(id) => col("id").lt(lit(id.0)),
-            Cursor::NewerThan(id) => col("id").gt(lit(id.0)),
-        })?;
+    let (held, has_more) = read_page(view, filter, request, Fields::all()).await?;
+    let mut records = Vec::new();
+    for batch in &held.batches {
+        records.extend(from_batch(batch)?);
     }
-    let upwards = matches!(request.cursor, Some(Cursor::NewerThan(_)));
-    // One more than asked for tells whether there is another page.
-    let rows = rows.sort(vec![col("id").sort(upwards, false)])?.limit(0, Some(request.limit + 1))?;
-    let mut records = collect(rows).await?;
-    let has_more = records.len() > request.limit;
-    records.truncate(request.limit);
-    if upwards {
-        records.reverse();
-    }
-    Ok(with_neighbours(records, request.cursor, has_more))
+    Ok(with_neighbours(records, request.cursor.as_ref(), has_more))
 }
 
-fn with_neighbours(records: Vec<Record>, cursor: Option<Cursor>, has_more: bool) -> Page {
+/// One page of the records that pass `filter`, with the columns of `fields`, for readers that go on until the last page
+/// and want each record that there is now once.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub async fn listing(
+    view: &View,
+    filter: &RecordFilter,
+    request: &PageRequest,
+    fields: Fields,
+) -> Result<Listing, Error> {
+    let (mut held, has_more) = read_page(view, filter, request, fields).await?;
+    let last = held.batches.last().map(last_id).transpose()?;
+    let next = match (last, &request.cursor) {
+        // The page that led here is older.
+        (Some(last), Some(Cursor::NewerThan(_))) => Some(remaining(view, request, last).await?),
+        (Some(last), _) if has_more => Some(remaining(view, request, last).await?),
+        _ => None,
+    };
+    let columns = columns_of(fields);
+    for batch in &mut held.batches {
+        let indices: Vec<usize> = columns.iter().filter_map(|name| batch.schema().index_of(name).ok()).collect();
+        *batch = batch.project(&indices)?;
+    }
+    let schema = Arc::new(record_schema().project(&places(&columns))?);
+    Ok(Listing { rows: Rows::held(schema, held), next })
+}
+
+/// All records that pass `filter` with the columns of `fields`, in no order: sorting them would take memory or disk, and
+/// each carries its times and its identifier.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub fn all(view: &View, filter: &RecordFilter, fields: Fields) -> Result<Rows, Error> {
+    let records = restrict(view.bulk_records()?, filter)?;
+    Ok(Rows::of(records.select_columns(&columns_of(fields))?))
+}
+
+/// The columns of `fields` in the order of the table.
+fn columns_of(fields: Fields) -> Vec<&'static str> {
+    let is_selected = |name: &str| fields.keys().any(|key| key.column() == name);
+    COLUMNS.iter().map(|column| column.name).filter(|name| is_selected(name)).collect()
+}
+
+/// Where the columns with these names are in the table.
+fn places(names: &[&str]) -> Vec<usize> {
+    names.iter().filter_map(|name| COLUMNS.iter().position(|column| column.name == *name)).collect()
+}
+
+/// The rows of a page, newest first, and whether there are more behind them. `id` is always among the columns.
+async fn read_page(
+    view: &View,
+    filter: &RecordFilter,
+    request: &PageRequest,
+    fields: Fields,
+) -> Result<(Held, bool), Error> {
+    let mut rows = filtered(view, filter)?;
+    if let Some(cursor) = &request.cursor {
+        rows = rows.filter(cursor.predicate())?;
+    }
+    let mut columns = columns_of(fields);
+    if !fields.has(Key::Id) {
+        columns.insert(0, Key::Id.column());
+    }
+    let upwards = request.cursor.as_ref().is_some_and(Cursor::is_upwards);
+    // One more than asked for tells whether there is another page.
+    let rows = rows.select_columns(&columns)?;
+    let rows = rows.sort(vec![col("id").sort(upwards, false)])?.limit(0, Some(request.limit + 1))?;
+    let mut held = Held::read(rows, view.memory()).await?;
+    let has_more = cut(&mut held.batches, request.limit);
+    if upwards {
+        reverse(&mut held.batches)?;
+    }
+    Ok((held, has_more))
+}
+
+/// Leaves the first `limit` rows; whether there were more.
+fn cut(batches: &mut Vec<RecordBatch>, limit: usize) -> bool {
+    let mut rest = limit;
+    let mut has_more = false;
+    for batch in batches.iter_mut() {
+        has_more |= batch.num_rows() > rest;
+        *batch = batch.slice(0, batch.num_rows().min(rest));
+        rest -= batch.num_rows();
+    }
+    batches.retain(|batch| batch.num_rows() > 0);
+    has_more
+}
+
+fn reverse(batches: &mut [RecordBatch]) -> Result<(), Error> {
+    batches.reverse();
+    for batch in batches {
+        let backwards: UInt64Array = (0..batch.num_rows() as u64).rev().collect();
+        *batch = take_record_batch(batch, &backwards)?;
+    }
+    Ok(())
+}
+
+fn last_id(batch: &RecordBatch) -> Result<RecordId, Error> {
+    let ids = ids(batch)?.values();
+    ids.last().map(|id| RecordId(*id)).ok_or_else(|| Error::Internal("an empty batch".to_owned()))
+}
+
+fn ids(batch: &RecordBatch) -> Result<&Int64Array, Error> {
+    let ids = batch.column_by_name("id").and_then(|column| column.as_primitive_opt());
+    ids.ok_or_else(|| Error::Internal("records without identifiers".to_owned()))
+}
+
+/// What is left behind the record `last` of what there was at the first page, which is now when it is not known.
+async fn remaining(view: &View, request: &PageRequest, last: RecordId) -> Result<Cursor, Error> {
+    let seen = match &request.cursor {
+        Some(Cursor::Remaining { seen, .. }) => seen.clone(),
+        _ => seen_now(view).await?,
+    };
+    Ok(Cursor::Remaining { older_than: last, seen })
+}
+
+/// The last identifier of each collector that is heard of.
+async fn seen_now(view: &View) -> Result<Seen, Error> {
+    let from = RecordId::first_at(TimestampUs(view.now().0 - SEEN_WINDOW_US));
+    let newest = view.records()?.filter(col("id").gt_eq(lit(from.0)))?;
+    // Places in sequences instead of collectors: the rest of a division is what every store computes equally.
+    let groups = newest.aggregate(vec![(col("id") % lit(CYCLE)).alias("place")], vec![max(col("id")).alias("id")])?;
+    let mut last: BTreeMap<i64, RecordId> = BTreeMap::new();
+    for batch in groups.collect().await? {
+        for id in ids(&batch)?.values().iter().map(|id| RecordId(*id)) {
+            let of_collector = last.entry(id.collector()).or_insert(id);
+            *of_collector = id.max(*of_collector);
+        }
+    }
+    Ok(Seen::new(from, last.into_values().collect()))
+}
+
+fn with_neighbours(records: Vec<Record>, cursor: Option<&Cursor>, has_more: bool) -> Page {
     let first = records.first().map(|record| Cursor::NewerThan(record.id));
     let last = records.last().map(|record| Cursor::OlderThan(record.id));
     let (older, newer) = match cursor {
         None => (last.filter(|_| has_more), None),
-        Some(Cursor::OlderThan(_)) => (last.filter(|_| has_more), first),
+        Some(Cursor::OlderThan(_) | Cursor::Remaining { .. }) => (last.filter(|_| has_more), first),
         // The page that led here is older.
         Some(Cursor::NewerThan(_)) => (last, first.filter(|_| has_more)),
     };
@@ -117,36 +227,69 @@ pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
 /// As the store's: see [`Error`].
 pub async fn one(view: &View, id: RecordId) -> Result<Option<Record>, Error> {
     let rows = view.records()?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?;
-    Ok(collect(rows).await?.pop())
+    for batch in rows.collect().await? {
+        if let Some(record) = from_batch(&batch)?.pop() {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
 }
 
 fn filtered(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
-    let records = view.records()?;
+    restrict(view.records()?, filter)
+}
+
+fn restrict(records: DataFrame, filter: &RecordFilter) -> Result<DataFrame, Error> {
     Ok(match filter.predicate() {
         Some(predicate) => records.filter(predicate)?,
         None => records,
     })
 }
 
-async fn collect(rows: DataFrame) -> Result<Vec<Record>, Error> {
-    let mut records = Vec::new();
-    for batch in rows.collect().await? {
-        records.extend(from_batch(&batch)?);
-    }
-    Ok(records)
-}
-
 #[cfg(test)]
 mod tests {
+    use telemetrics_schema::batch::to_batch;
+    use telemetrics_schema::{Record, Report};
+
     use super::*;
 
+    fn batch(ids: &[i64]) -> RecordBatch {
+        let record = |id: &i64| Record { id: RecordId(*id), ts_reception: TimestampUs(0), report: Report::default() };
+        to_batch(&ids.iter().map(record).collect::<Vec<_>>()).expect("a batch")
+    }
+
+    fn all_ids(batches: &[RecordBatch]) -> Vec<i64> {
+        batches.iter().flat_map(|batch| ids(batch).expect("ids").values().to_vec()).collect()
+    }
+
     #[test]
-    fn a_cursor_reads_what_it_wrote() {
-        for cursor in [Cursor::OlderThan(RecordId(7)), Cursor::NewerThan(RecordId::MAX)] {
-            assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+    fn a_page_is_cut_where_it_ends() {
+        for (limit, left, has_more) in [
+            (1, &[1_i64][..], true),
+            (2, &[1, 2], true),
+            (3, &[1, 2, 3], true),
+            (4, &[1, 2, 3, 4], false),
+            (5, &[1, 2, 3, 4], false),
+        ] {
+            let mut batches = vec![batch(&[1, 2]), batch(&[3]), batch(&[4])];
+            assert_eq!(cut(&mut batches, limit), has_more, "{limit}");
+            assert_eq!(all_ids(&batches), left, "{limit}");
+            assert!(batches.iter().all(|batch| batch.num_rows() > 0));
         }
-        for wrong in ["", "o", "x1", "o-1", "o+1", "o1.5", "ö1", "o99999999999999999999"] {
-            assert_eq!(Cursor::parse(wrong), None, "{wrong}");
-        }
+    }
+
+    #[test]
+    fn upwards_is_the_other_way_round() {
+        let mut batches = vec![batch(&[1, 2]), batch(&[3])];
+        reverse(&mut batches).expect("rows");
+        assert_eq!(all_ids(&batches), [3, 2, 1]);
+    }
+
+    #[test]
+    fn columns_are_in_the_order_of_the_table() {
+        let columns = columns_of(Fields::parse("payload,machine_type,id").expect("fields"));
+        assert_eq!(columns, ["id", "host_type", "payload"]);
+        assert_eq!(columns_of(Fields::all()), COLUMNS.map(|column| column.name));
+        assert_eq!(places(&columns), [0, 10, 18]);
     }
 }

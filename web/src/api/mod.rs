@@ -1,6 +1,7 @@
 //! The API for scripts: one endpoint a file.
 
 pub mod datasets;
+pub mod export;
 pub mod params;
 pub mod quarantine;
 pub mod ranges;

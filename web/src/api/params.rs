@@ -6,7 +6,9 @@ use telemetrics_schema::answer::Fields;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{RecordId, TimestampUs};
 
+use super::export::FORMATS;
 use crate::error::InvalidParameter;
+use crate::formats::Format;
 
 /// Longest `machine_id`, in characters.
 const MACHINE_ID_CHARS_MAX: usize = 32;
@@ -32,6 +34,19 @@ pub struct RecordsQuery {
     pub cursor: Option<Cursor>,
     /// Which keys of a record.
     pub fields: Fields,
+    /// In which format, when a parameter says so.
+    pub format: Option<Format>,
+}
+
+/// What a request for an export asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExportQuery {
+    /// Which records.
+    pub filter: RecordFilter,
+    /// Which keys of a record.
+    pub fields: Fields,
+    /// In which format, when a parameter says so.
+    pub format: Option<Format>,
 }
 
 /// Reads all parameters of `/api/records` at the instant `now`.
@@ -39,8 +54,13 @@ pub struct RecordsQuery {
 /// # Errors
 /// The first parameter that is unknown, given twice or not as it has to be.
 pub fn records_query(pairs: &Pairs, now: TimestampUs) -> Result<RecordsQuery, InvalidParameter> {
-    let mut query =
-        RecordsQuery { filter: RecordFilter::default(), limit: PAGE_RECORDS_MAX, cursor: None, fields: Fields::all() };
+    let mut query = RecordsQuery {
+        filter: RecordFilter::default(),
+        limit: PAGE_RECORDS_MAX,
+        cursor: None,
+        fields: Fields::all(),
+        format: None,
+    };
     let mut filter = FilterReader::default();
     no_duplicates(pairs)?;
     for (name, value) in pairs {
@@ -48,6 +68,26 @@ pub fn records_query(pairs: &Pairs, now: TimestampUs) -> Result<RecordsQuery, In
             "limit" => query.limit = limit(name, value, PAGE_RECORDS_MAX)?,
             "cursor" => query.cursor = Some(cursor(name, value)?),
             "fields" => query.fields = fields(name, value)?,
+            "format" => query.format = Some(Format::parse(name, value, &Format::ALL)?),
+            _ => filter.take(name, value)?,
+        }
+    }
+    query.filter = filter.finish(now);
+    Ok(query)
+}
+
+/// Reads all parameters of `/api/export` at the instant `now`.
+///
+/// # Errors
+/// As [`records_query`].
+pub fn export_query(pairs: &Pairs, now: TimestampUs) -> Result<ExportQuery, InvalidParameter> {
+    let mut query = ExportQuery { filter: RecordFilter::default(), fields: Fields::all(), format: None };
+    let mut filter = FilterReader::default();
+    no_duplicates(pairs)?;
+    for (name, value) in pairs {
+        match name.as_str() {
+            "fields" => query.fields = fields(name, value)?,
+            "format" => query.format = Some(Format::parse(name, value, &FORMATS)?),
             _ => filter.take(name, value)?,
         }
     }
@@ -212,6 +252,8 @@ mod tests {
             "ts_capture=10413792000",
             "cursor=x",
             "fields=nonsense",
+            "format=xlsx",
+            "format=",
             "no_such=1",
             "limit=1&limit=2",
             &id33,

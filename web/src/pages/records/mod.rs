@@ -94,13 +94,13 @@ impl RecordsPage {
 }
 
 fn list(given: &Given, found: &Found<'_>) -> List {
-    let at = |cursor: Cursor| given.link(address::RECORDS, &[(CURSOR, cursor.to_string().as_str())]);
+    let at = |cursor: &Cursor| given.link(address::RECORDS, &[(CURSOR, cursor.to_string().as_str())]);
     List {
         rows: found.page.records.iter().take(PAGE_ROWS).map(Row::from).collect(),
         total: text::records(found.total),
         pending: (found.pending_records > 0).then(|| text::records(found.pending_records as u64)),
-        older: found.page.older.map(at),
-        newer: found.page.newer.map(at),
+        older: found.page.older.as_ref().map(at),
+        newer: found.page.newer.as_ref().map(at),
         api: given.link(address::API_RECORDS, &[("limit", PAGE_ROWS_TEXT)]),
         nothing: nothing(given, found),
     }

@@ -1,0 +1,109 @@
+//! The threads on which answers are read and written, apart from those that take records: however many exports run, a
+//! probe is answered as ever.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::WebError;
+
+/// Exports that run at the same time; each takes some tens of megabytes. Others wait for their turn.
+pub const EXPORTS_MAX: usize = 4;
+/// How long an export waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_mins(2);
+/// How long a client may take nothing of its answer before it counts as gone.
+const STALL_LIMIT: Duration = Duration::from_mins(5);
+/// Threads that read files. Reading many at once is no faster, and the allocator keeps memory for each of them.
+const BLOCKING_THREADS: usize = 4;
+
+/// See the module; its jobs are cut off when it is dropped.
+pub struct Workers {
+    handle: Handle,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    threads: usize,
+    exports: Arc<Semaphore>,
+    turn_limit: Duration,
+    stall_limit: Duration,
+}
+
+/// The right to run an export, until it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Workers {
+    /// Starts a thread for each processor.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start() -> io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).max_blocking_threads(BLOCKING_THREADS).thread_name("answers").enable_all();
+        let runtime = builder.build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+            threads,
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            turn_limit: TURN_LIMIT,
+            stall_limit: STALL_LIMIT,
+        })
+    }
+
+    /// Waits until an export may run.
+    ///
+    /// # Errors
+    /// [`WebError::Unavailable`] when others take too long.
+    pub async fn slot(&self) -> Result<Slot, WebError> {
+        let permit = tokio::time::timeout(self.turn_limit, Arc::clone(&self.exports).acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
+            _ => Err(WebError::Unavailable(format!("{EXPORTS_MAX} exports run, and none of them ended in time"))),
+        }
+    }
+
+    pub(super) fn spawn(&self, job: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(job);
+    }
+
+    pub(super) const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    pub(super) const fn stall_limit(&self) -> Duration {
+        self.stall_limit
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever drops it may be a task, which must not wait for threads.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_exports_run_and_no_more() {
+        let mut workers = Workers::start().expect("threads");
+        workers.turn_limit = Duration::ZERO;
+        let mut slots = Vec::new();
+        for _ in 0..EXPORTS_MAX {
+            slots.push(workers.slot().await.expect("a slot"));
+        }
+        assert!(matches!(workers.slot().await, Err(WebError::Unavailable(_))));
+        slots.pop();
+        workers.slot().await.expect("a slot that is free again");
+    }
+}

@@ -9,6 +9,7 @@ mod error;
 mod expiry;
 pub mod filter;
 pub mod questions;
+pub mod regex;
 pub mod sizes;
 mod view;
 

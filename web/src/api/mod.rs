@@ -1,9 +1,14 @@
 //! The API for scripts: one endpoint a file.
 
+mod aggregation;
+pub mod counts;
+mod filters;
 pub mod params;
+pub mod population;
 pub mod quarantine;
 pub mod record;
 pub mod records;
+pub mod trends;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;

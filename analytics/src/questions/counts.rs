@@ -2,6 +2,7 @@
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{SortExpr, col};
 
 use super::keys::{Dimension, Key};
@@ -39,14 +40,9 @@ pub struct Counts {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn counts(view: &View, filter: &RecordFilter, by: Dimension, limit: usize) -> Result<Counts, Error> {
-    let source = source::counted(view, filter)?;
-    let counted = source.rows.aggregate(by.groups(), vec![source.records.alias(NUMBER)])?;
-    let order: Vec<SortExpr> = [col(NUMBER).sort(false, false)].into_iter().chain(by.order()).collect();
     let limit = limit.min(GROUPS_MAX);
-    // One more than asked for tells whether there are more.
-    let rows = counted.sort(order)?.limit(0, Some(limit + 1))?;
     let mut groups = Vec::new();
-    for batch in rows.collect().await? {
+    for batch in plan(view, filter, by, limit)?.collect().await? {
         let numbers = numbers(&batch, by.columns().len())?;
         let keys = by.keys(&batch)?.into_iter().zip(numbers);
         groups.extend(keys.map(|(key, records)| Count { key, records }));
@@ -54,6 +50,18 @@ pub async fn counts(view: &View, filter: &RecordFilter, by: Dimension, limit: us
     let has_more = groups.len() > limit;
     groups.truncate(limit);
     Ok(Counts { groups, has_more })
+}
+
+/// The plan of [`counts`]: the columns of the key and how many records have it. It gives one group more than asked for
+/// when there are more.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn plan(view: &View, filter: &RecordFilter, by: Dimension, limit: usize) -> Result<DataFrame, Error> {
+    let source = source::counted(view, filter)?;
+    let counted = source.rows.aggregate(by.groups(), vec![source.records.alias(NUMBER)])?;
+    let order: Vec<SortExpr> = [col(NUMBER).sort(false, false)].into_iter().chain(by.order()).collect();
+    Ok(counted.sort(order)?.limit(0, Some(limit + 1))?)
 }
 
 /// The values of a column that counts.

@@ -3,6 +3,7 @@
 //! Clients change their machine id every three days, so a window of more days counts a machine more than once.
 
 use arrow::array::{AsArray, RecordBatch};
+use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::count_distinct;
 use datafusion::logical_expr::col;
 
@@ -46,21 +47,29 @@ pub struct Population {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn population(view: &View, filter: &RecordFilter, limit: usize) -> Result<Population, Error> {
-    let heartbeats = RecordFilter { classification: Some(ClassPattern::Exact(HEARTBEAT.to_owned())), ..filter.clone() };
-    let keys = || ["system_name", "build", "external"].into_iter().map(col);
-    let machines = count_distinct(col("machine_id")).alias(NUMBER);
-    let counted = heartbeats.of(view.records()?)?.aggregate(keys().collect(), vec![machines])?;
-    let order = keys().map(|key| key.sort(true, false));
-    let order = [col(NUMBER).sort(false, false)].into_iter().chain(order).collect();
     let limit = limit.min(GROUPS_MAX);
-    let rows = counted.sort(order)?.limit(0, Some(limit + 1))?;
     let mut groups = Vec::new();
-    for batch in rows.collect().await? {
+    for batch in plan(view, filter, limit)?.collect().await? {
         read(&batch, &mut groups)?;
     }
     let has_more = groups.len() > limit;
     groups.truncate(limit);
     Ok(Population { groups, has_more })
+}
+
+/// The plan of [`population`], with one group more than asked for when there are more.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn plan(view: &View, filter: &RecordFilter, limit: usize) -> Result<DataFrame, Error> {
+    let heartbeats = Some(ClassPattern::Exact(HEARTBEAT.to_owned()));
+    let heartbeats = RecordFilter { classification: heartbeats, ..filter.clone() };
+    let keys = || ["system_name", "build", "external"].into_iter().map(col);
+    let machines = count_distinct(col("machine_id")).alias(NUMBER);
+    let counted = heartbeats.of(view.records()?)?.aggregate(keys().collect(), vec![machines])?;
+    let order = keys().map(|key| key.sort(true, false));
+    let order = [col(NUMBER).sort(false, false)].into_iter().chain(order).collect();
+    Ok(counted.sort(order)?.limit(0, Some(limit + 1))?)
 }
 
 fn read(batch: &RecordBatch, groups: &mut Vec<Machines>) -> Result<(), Error> {

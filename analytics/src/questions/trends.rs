@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::dataframe::DataFrame;
 use datafusion::functions::expr_fn::date_trunc;
 use datafusion::logical_expr::conditional_expressions::CaseBuilder;
 use datafusion::logical_expr::{Expr, lit, when};
@@ -143,18 +144,29 @@ async fn groups(view: &View, request: &TrendRequest) -> Result<Vec<SeriesOf>, Er
 /// Records by bucket and place of the series; what is not there is 0.
 type Cells = BTreeMap<(TimestampUs, usize), u64>;
 
-/// One question for all series, so that they are of one moment and add up.
 async fn cells(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Result<Cells, Error> {
+    let mut cells = Cells::new();
+    for batch in plan(view, request, groups)?.collect().await? {
+        read(&batch, &mut cells)?;
+    }
+    if cells.len() > most_cells(groups) { Err(too_many(request.interval)) } else { Ok(cells) }
+}
+
+/// The plan of [`trend`] for `groups`, the rest last: the bucket, the place of the group where there are several, and the
+/// records. One question for all of them, so that they are of one moment and add up.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn plan(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Result<DataFrame, Error> {
     let source = source::counted(view, &request.filter)?;
     let bucket = date_trunc(lit(request.interval.name()), source.received).alias(BUCKET);
     let keys = [Some(bucket), place(groups)?].into_iter().flatten().collect();
     let counted = source.rows.aggregate(keys, vec![source.records.alias(NUMBER)])?;
-    let most = BUCKETS_MAX * groups.len();
-    let mut cells = Cells::new();
-    for batch in counted.limit(0, Some(most + 1))?.collect().await? {
-        read(&batch, &mut cells)?;
-    }
-    if cells.len() > most { Err(too_many(request.interval)) } else { Ok(cells) }
+    Ok(counted.limit(0, Some(most_cells(groups) + 1))?)
+}
+
+fn most_cells(groups: &[SeriesOf]) -> usize {
+    BUCKETS_MAX * groups.len()
 }
 
 /// The place of a row's series; `None` where there is one series only.

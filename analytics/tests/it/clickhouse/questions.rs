@@ -4,16 +4,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
-use telemetrics_analytics::questions::counts::{Count, counts};
+use telemetrics_analytics::questions::counts::{self, Count, counts};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
-use telemetrics_analytics::questions::population::{HEARTBEAT, Machines, population};
-use telemetrics_analytics::questions::trends::{Interval, SeriesOf, TrendRequest, trend};
+use telemetrics_analytics::questions::population::{self, HEARTBEAT, Machines, population};
+use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest, trend};
 use telemetrics_analytics::{Analytics, Limits, View};
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{Record, TimestampUs};
 
-use super::{Remote, records, settings};
+use super::{Remote, plan_of, records, settings};
 
 const DIMENSIONS: [Dimension; 5] =
     [Dimension::Build, Dimension::Classification, Dimension::Platform, Dimension::Severity, Dimension::System];
@@ -145,4 +145,32 @@ async fn machines_that_sent_heartbeats_are_counted_once() {
     assert_eq!((whole.groups, whole.has_more), (expected.clone(), false));
     let first = population(&view, &filter, 2).await.expect("a population");
     assert_eq!((&first.groups[..], first.has_more), (&expected[..2], true));
+}
+
+/// An aggregation never pulls records out of the server.
+#[tokio::test]
+async fn every_count_is_made_there() {
+    let remote = Remote::with(&[]).await;
+    let view = view(&remote).await;
+    let filter = RecordFilter { received_from: Some(NOW), ..RecordFilter::default() };
+    let mut plans = vec![population::plan(&view, &filter, 10).expect("a plan")];
+    for by in DIMENSIONS {
+        plans.push(counts::plan(&view, &filter, by, 10).expect("a plan"));
+    }
+    let build = Key::Build { system_name: "it's".to_owned(), build: "1".to_owned() };
+    for interval in [Interval::Hour, Interval::Day, Interval::Week] {
+        for (by, groups) in [
+            (None, vec![SeriesOf::All]),
+            (Some(Dimension::Build), vec![SeriesOf::Key(build.clone()), SeriesOf::Rest]),
+            (Some(Dimension::Severity), vec![SeriesOf::Key(Key::Severity(1)), SeriesOf::Key(Key::Severity(2))]),
+        ] {
+            let request = TrendRequest { filter: filter.clone(), interval, by, top: 1 };
+            plans.push(trends::plan(&view, &request, &groups).expect("a plan"));
+        }
+    }
+    for frame in plans {
+        let (sent, plan) = plan_of(frame).await;
+        assert!(sent.len() == 1 && plan.lines().count() <= 3, "it is sent whole:\n{plan}");
+        assert!(sent[0].contains("GROUP BY") && sent[0].contains("LIMIT"), "{}", sent[0]);
+    }
 }

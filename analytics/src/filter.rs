@@ -1,8 +1,12 @@
 //! Which records a question is about: the filters of the records API as one value, and as a predicate.
 
+use datafusion::dataframe::DataFrame;
+use datafusion::functions::expr_fn::{contains, regexp_like};
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
 use telemetrics_schema::{RecordId, TimestampUs};
+
+use crate::regex::TextPattern;
 
 /// Longest classification that a filter may name, in characters.
 pub const CLASSIFICATION_CHARS_MAX: usize = 140;
@@ -76,14 +80,30 @@ pub struct RecordFilter {
     pub builds: Vec<String>,
     /// Exactly this operating system.
     pub system_name: Option<String>,
+    /// Exactly this processor architecture.
+    pub arch: Option<String>,
+    /// Exactly this kernel.
+    pub kernel_version: Option<String>,
+    /// Exactly this hardware.
+    pub host_type: Option<String>,
     /// Exactly this event.
     pub event_id: Option<String>,
+    /// Whether the record has to come from outside (`true`) or from inside.
+    pub external: Option<bool>,
+    /// Found somewhere in the payload.
+    pub payload: Option<TextPattern>,
+    /// Found nowhere in the payload.
+    pub not_payload: Option<TextPattern>,
     /// Received at or after.
     pub received_from: Option<TimestampUs>,
     /// Received before.
     pub received_before: Option<TimestampUs>,
     /// Captured after.
     pub captured_after: Option<TimestampUs>,
+    /// Captured at or after.
+    pub captured_from: Option<TimestampUs>,
+    /// Captured before.
+    pub captured_before: Option<TimestampUs>,
     /// Identifiers from this one on.
     pub from_id: Option<RecordId>,
 }
@@ -105,13 +125,38 @@ impl RecordFilter {
             equal("machine_id", &self.machine_id),
             one_of("build", self.builds.iter().map(|b| text(b)).collect()),
             equal("system_name", &self.system_name),
+            equal("arch", &self.arch),
+            equal("kernel_version", &self.kernel_version),
+            equal("host_type", &self.host_type),
             equal("event_id", &self.event_id),
+            self.external.map(|external| if external { col("external") } else { !col("external") }),
             self.received_from.map(|t| col("ts_reception").gt_eq(instant(t))),
             self.received_before.map(|t| col("ts_reception").lt(instant(t))),
             self.captured_after.map(|t| col("ts_capture").gt(instant(t))),
+            self.captured_from.map(|t| col("ts_capture").gt_eq(instant(t))),
+            self.captured_before.map(|t| col("ts_capture").lt(instant(t))),
             self.from_id.map(|id| col("id").gt_eq(lit(id.0))),
+            self.payload.as_ref().map(in_payload),
+            self.not_payload.as_ref().map(|pattern| !in_payload(pattern)),
         ];
         parts.into_iter().flatten().reduce(Expr::and)
+    }
+
+    /// The records of `records` that pass.
+    pub(crate) fn of(&self, records: DataFrame) -> datafusion::error::Result<DataFrame> {
+        match self.predicate() {
+            Some(predicate) => records.filter(predicate),
+            None => Ok(records),
+        }
+    }
+}
+
+/// The empty group keeps the query engine from turning simple patterns into LIKE, where it forgets that a backslash is
+/// an escape; plain texts have a faster search anyway.
+fn in_payload(pattern: &TextPattern) -> Expr {
+    match pattern.literal() {
+        Some(literal) => contains(col("payload"), text(literal)),
+        None => regexp_like(col("payload"), text(&format!("(){}", pattern.as_str())), None),
     }
 }
 

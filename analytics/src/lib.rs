@@ -10,6 +10,7 @@ mod error;
 mod expiry;
 pub mod filter;
 pub mod questions;
+pub mod regex;
 mod rollup;
 pub mod rows;
 pub mod sizes;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 /// Microseconds in one second.
 pub const US_PER_S: i64 = 1_000_000;
@@ -46,6 +46,33 @@ impl TimestampUs {
         }
     }
 
+    /// Reads a UTC calendar date as `YYYY-MM-DD`: the instant at which it begins. `None` for anything else.
+    #[must_use]
+    pub fn from_date(text: &str) -> Option<Self> {
+        // The parser takes fewer digits and signs, too.
+        let is_shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let date = if is_shaped { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()? } else { return None };
+        Some(Self(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()))
+    }
+
+    /// Reads an instant as RFC 3339 writes it; below microseconds it is rounded up, so that intervals of records, whose
+    /// instants are whole microseconds, stay the same. `None` for anything else.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let instant = DateTime::parse_from_rfc3339(text).ok()?;
+        let has_rest = instant.timestamp_subsec_nanos() % 1_000 > 0;
+        Some(Self(instant.timestamp_micros() + i64::from(has_rest)))
+    }
+
+    /// As RFC 3339 writes it, in whole seconds, rounded down: `2015-09-30T00:39:35Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        match DateTime::<Utc>::from_timestamp_micros(self.0) {
+            Some(instant) => instant.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            None => format!("{} us", self.0),
+        }
+    }
+
     /// The UTC calendar date, `None` beyond the calendar's end (year 262142).
     #[must_use]
     pub fn date(self) -> Option<NaiveDate> {
@@ -81,6 +108,27 @@ mod tests {
     #[test]
     fn the_last_valid_capture_time_is_the_end_of_2299() {
         assert_eq!(TimestampUs::from_s(10_413_791_999).to_string(), "2299-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn a_date_begins_at_midnight() {
+        assert_eq!(TimestampUs::from_date("1970-01-02"), Some(TimestampUs(US_PER_DAY)));
+        assert_eq!(TimestampUs::from_date("2024-02-29").map(TimestampUs::as_s), Some(1_709_164_800));
+        for wrong in ["", "2023-02-29", "2024-2-1", "+024-02-01", "2024-02-01 ", "20240201", "2024-13-01", "today"] {
+            assert_eq!(TimestampUs::from_date(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_instant_of_rfc_3339_has_an_offset_and_is_rounded_up() {
+        let read = |text: &str| TimestampUs::from_rfc3339(text).map(|instant| instant.0);
+        assert_eq!(read("1970-01-01T01:00:01.5+01:00"), Some(1_500_000));
+        assert_eq!(read("1970-01-01T00:00:00.000001Z"), Some(1));
+        assert_eq!(read(&TimestampUs::from_s(1_443_573_575).rfc3339()), Some(1_443_573_575 * US_PER_S));
+        assert_eq!(read("1970-01-01T00:00:00.000001001Z"), Some(2));
+        for wrong in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01T25:00:00Z", "0"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 
 use super::literals::quote;
+use crate::regex::for_re2;
 
 /// Aggregates that both sides answer equally, under the same name.
 pub(super) const AGGREGATES: [&str; 5] = ["count", "sum", "min", "max", "avg"];
@@ -79,31 +80,9 @@ fn split_part(separator: &Expr, part: &Expr) -> Option<Vec<Piece>> {
     Some(around(format!("arrayElement(splitByString({}, ", quote(separator)), 0, format!("), {part})")))
 }
 
-/// ClickHouse lets a dot match the end of a line unless told otherwise.
 fn regexp_like(pattern: &str) -> Option<Vec<Piece>> {
-    let after = format!(", {})", quote(&format!("(?-s){pattern}")));
-    is_plain_regex(pattern).then(|| around("match(".to_owned(), 0, after))
-}
-
-/// Whether both engines (this program's and RE2) read the pattern alike: no classes by letter, which are Unicode here
-/// and ASCII there, no flags, no named classes, no counted repetitions, whose limits differ.
-fn is_plain_regex(pattern: &str) -> bool {
-    let mut characters = pattern.chars().peekable();
-    let mut previous = None;
-    while let Some(character) = characters.next() {
-        let plain = match character {
-            '\\' => characters.next().is_some_and(|escaped| escaped.is_ascii_punctuation()),
-            '?' => previous != Some('('),
-            '[' => !matches!(characters.peek(), Some('[' | ':' | ']')) && previous != Some('['),
-            '{' | '}' | '&' | '~' => false,
-            other => !other.is_control(),
-        };
-        if !plain {
-            return false;
-        }
-        previous = Some(character);
-    }
-    true
+    let pattern = for_re2(pattern)?;
+    Some(around("match(".to_owned(), 0, format!(", {})", quote(&pattern))))
 }
 
 /// The start of the unit, as an instant again: ClickHouse gives dates for long units and whole seconds for short ones.
@@ -185,12 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_regular_expressions_are_allowed() {
-        for plain in ["^org\\.clearlinux/(hello|crash)/.*$", "a+b?", "[a-z0-9]x", "[^/]"] {
-            assert!(is_plain_regex(plain), "{plain}");
-        }
-        for other in ["\\d", "\\bx", "(?i)a", "[[:alpha:]]", "a{2}", "x\\", "\\p{L}", "[a&&b]", "a\nb"] {
-            assert!(!is_plain_regex(other), "{other}");
-        }
+    fn regular_expressions_are_written_for_the_other_engine() {
+        let like = |pattern: &str| sql("regexp_like", &[col("a"), lit(pattern)]);
+        assert_eq!(like("^(it's|a.c)$").as_deref(), Some(r"match($0, '^(?:it[\\\']s|a[^\\x{A}]c)$')"));
+        assert_eq!(like(r"\bword\b"), None);
+        assert_eq!(like("("), None);
+        assert_eq!(sql("regexp_like", &[col("a"), col("b")]), None);
     }
 }

@@ -1,7 +1,12 @@
 //! The questions: one file each, parameters in, a plan in between, typed rows out.
 
 pub mod collectors;
+pub mod counts;
 pub mod cursor;
 pub mod expired;
+pub mod keys;
 pub mod offered;
+pub mod population;
 pub mod records;
+mod source;
+pub mod trends;

@@ -1,12 +1,17 @@
 //! The API for scripts: one endpoint a file.
 
+mod aggregation;
+pub mod counts;
 pub mod datasets;
 pub mod export;
+mod filters;
 pub mod params;
+pub mod population;
 pub mod quarantine;
 pub mod ranges;
 pub mod record;
 pub mod records;
+pub mod trends;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;

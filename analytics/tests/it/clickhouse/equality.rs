@@ -9,7 +9,7 @@ use telemetrics_schema::columns::RECORDS;
 use super::{Remote, answer, lines, local, records};
 
 /// Whole questions that ClickHouse answers in one go.
-const SENT: [&str; 43] = [
+const SENT: [&str; 44] = [
     "SELECT * FROM records ORDER BY id",
     "SELECT count(*) FROM records",
     "SELECT id, payload FROM records WHERE severity >= 3 AND external ORDER BY id DESC LIMIT 10",
@@ -44,6 +44,7 @@ const SENT: [&str; 43] = [
     "SELECT id FROM records WHERE starts_with(payload, 'it') OR ends_with(payload, 'inside') OR contains(payload, '\\') ORDER BY id",
     "SELECT id FROM records WHERE payload ~ '^(two.lines|a/.*c|pl[a-z]+)$' ORDER BY id",
     "SELECT id FROM records WHERE regexp_like(payload, 'b/c$') ORDER BY id",
+    r"SELECT id FROM records WHERE regexp_like(payload, '\d|\w{4}') AND external ORDER BY id",
     "SELECT machine_id || '/' || build AS key, count(*) FROM records GROUP BY 1 ORDER BY 1",
     "SELECT id + 1, id - 5, id * -2, -id, severity + 1 FROM records ORDER BY id LIMIT 3",
     "SELECT severity > 2, external, external = (severity > 2) FROM records ORDER BY id",
@@ -61,7 +62,7 @@ const SPLIT: [&str; 10] = [
     "SELECT id, id / 7, severity / 2.0 FROM records WHERE severity > 1 ORDER BY id LIMIT 9",
     "SELECT build, row_number() OVER (ORDER BY n DESC, build) FROM (SELECT build, count(*) AS n FROM records GROUP BY build) AS b ORDER BY 2",
     r"SELECT id FROM records WHERE payload LIKE '%\s%' AND severity > 1 ORDER BY id",
-    r"SELECT id FROM records WHERE regexp_like(payload, '\d|\w{4}') AND external ORDER BY id",
+    r"SELECT id FROM records WHERE regexp_like(payload, '\binside\b') AND external ORDER BY id",
     "SELECT id FROM records WHERE ts_reception < arrow_cast('9999-12-31', 'Timestamp(Microsecond, None)') ORDER BY id",
     "SELECT id FROM records WHERE machine_id IN (SELECT machine_id FROM records WHERE external AND severity = 4) ORDER BY id",
     "SELECT id FROM records WHERE reverse(build) = (SELECT reverse(max(build)) FROM records) ORDER BY id",

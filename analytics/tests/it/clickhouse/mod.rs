@@ -3,6 +3,8 @@
 mod equality;
 mod faults;
 mod insert;
+mod patterns;
+mod questions;
 mod security;
 mod sent;
 

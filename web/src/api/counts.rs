@@ -1,0 +1,62 @@
+//! `GET /api/builds`, `/api/classifications`, `/api/platforms`, `/api/severities`: how many records there are of each.
+//!
+//! The rows are the largest first. Without a window in the filters they are about everything that is retained.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use telemetrics_analytics::questions::counts::counts;
+use telemetrics_analytics::questions::keys::Dimension;
+
+use super::aggregation::{self, Table, values};
+use super::params::Pairs;
+use super::with_pending;
+use crate::error::WebError;
+use crate::state::AppState;
+
+/// `{"rows": [{"system_name", "build", "records"}, ...]}`: builds of different systems may have equal names.
+///
+/// # Errors
+/// 400 names the parameter that cannot be used.
+pub async fn builds(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
+    counted(&state, &pairs, Dimension::Build).await
+}
+
+/// `{"rows": [{"classification", "records"}, ...]}`.
+///
+/// # Errors
+/// 400 names the parameter that cannot be used.
+pub async fn classifications(
+    state: State<AppState>,
+    pairs: Query<Vec<(String, String)>>,
+) -> Result<Response, WebError> {
+    counted(&state, &pairs, Dimension::Classification).await
+}
+
+/// `{"rows": [{"host_type", "records"}, ...]}`.
+///
+/// # Errors
+/// 400 names the parameter that cannot be used.
+pub async fn platforms(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
+    counted(&state, &pairs, Dimension::Platform).await
+}
+
+/// `{"rows": [{"severity", "records"}, ...]}`.
+///
+/// # Errors
+/// 400 names the parameter that cannot be used.
+pub async fn severities(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
+    counted(&state, &pairs, Dimension::Severity).await
+}
+
+async fn counted(state: &AppState, pairs: &Pairs, by: Dimension) -> Result<Response, WebError> {
+    let now = state.clock.now();
+    let query = aggregation::read(pairs, now, &mut |_, _| Ok(false))?;
+    let asked = state.ask_at(now).await?;
+    let counts = counts(&asked.view, &query.filter, by, query.limit).await?;
+    let mut table = Table::new(by.columns().iter().copied().chain(["records"]));
+    for group in counts.groups {
+        table.push(values(group.key).into_iter().chain([group.records.into()]));
+    }
+    table.has_more(counts.has_more);
+    Ok(with_pending(table.into_response(), asked.pending))
+}

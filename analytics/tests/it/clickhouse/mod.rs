@@ -2,6 +2,7 @@
 
 mod equality;
 mod faults;
+mod groups;
 mod insert;
 mod security;
 mod sent;

@@ -6,13 +6,11 @@
 use crate::columns::{COLUMNS, Column, Kind, RECORDS};
 use crate::expiry;
 use crate::retention::{Matcher, RetentionPolicy};
+use crate::rollups::Rollup;
 use crate::time::US_PER_S;
 
 /// Days that a record lives from its reception when no policy says otherwise.
 pub const RETENTION_DAYS_DEFAULT: u32 = expiry::DAYS_DEFAULT;
-
-/// Batches that the server remembers by their token, so that a retry of one that had arrived changes nothing.
-const DEDUPLICATION_WINDOW_BATCHES: u32 = 10_000;
 
 const S_PER_DAY: u32 = 86_400;
 /// The last instant that the type of a TTL can hold, in seconds: what would be later is kept until then (2106).
@@ -29,12 +27,18 @@ const INDEXES: [(&str, &str, &str); 3] = [
 
 /// Settings of the table. The two `fsync` settings make a part durable before the insert is answered: the journal
 /// forgets a batch after that answer.
-const SETTINGS: [(&str, u32); 5] = [
-    ("non_replicated_deduplication_window", DEDUPLICATION_WINDOW_BATCHES),
-    ("fsync_after_insert", 1),
-    ("fsync_part_directory", 1),
-    ("ttl_only_drop_parts", 0),
-    ("materialize_ttl_recalculate_only", 1),
+const SETTINGS: [(&str, &str); 8] = [
+    // Batches that the server remembers by their token, so that a retry of one that had arrived changes nothing.
+    ("non_replicated_deduplication_window", "10000"),
+    ("fsync_after_insert", "1"),
+    ("fsync_part_directory", "1"),
+    ("ttl_only_drop_parts", "0"),
+    ("materialize_ttl_recalculate_only", "1"),
+    // Projections have no codecs of their own, and would take twice the space.
+    ("default_compression_codec", "'ZSTD(1)'"),
+    // By default the server refuses what would have to make a projection anew.
+    ("lightweight_mutation_projection_mode", "'rebuild'"),
+    ("deduplicate_merge_projection_mode", "'rebuild'"),
 ];
 
 /// The statement that makes the table `records` of the newest schema where it is missing; 0 days keep for ever.
@@ -44,7 +48,8 @@ const SETTINGS: [(&str, u32); 5] = [
 pub fn create_records_table(retention_days: u32) -> String {
     let indexes =
         INDEXES.map(|(name, column, kind)| format!("    INDEX `{name}` `{column}` TYPE {kind} GRANULARITY 1"));
-    let parts: Vec<String> = COLUMNS.iter().map(definition).chain(indexes).collect();
+    let projections = Rollup::ALL.into_iter().map(projection);
+    let parts: Vec<String> = COLUMNS.iter().map(definition).chain(indexes).chain(projections).collect();
     let ttl = ttl(&RetentionPolicy::days(retention_days)).map(|ttl| format!("TTL {ttl}\n")).unwrap_or_default();
     let settings = SETTINGS.map(|(name, value)| format!("{name} = {value}"));
     format!(
@@ -62,6 +67,17 @@ fn definition(column: &Column) -> String {
     let Column { name, kind, description, .. } = column;
     let kind = kind.clickhouse();
     format!("    `{name}` {kind} COMMENT {} CODEC({})", quoted(description), column.clickhouse_codec())
+}
+
+/// The part of the table's definition that keeps the rows of a rollup beside the records of each part.
+fn projection(rollup: Rollup) -> String {
+    let (name, bucket) = (rollup.name(), rollup.bucket());
+    let keys: String = rollup.keys().iter().map(|key| format!(", `{key}`")).collect();
+    let count = if rollup.has_count() { ", count()" } else { "" };
+    let only = rollup.only().map(|class| format!(" WHERE `classification` = {}", quoted(class))).unwrap_or_default();
+    // The bucket as the reader of analytics writes it: the server compares the texts.
+    let begin = format!("toDateTime64(dateTrunc('{bucket}', `ts_reception`), 6, 'UTC')");
+    format!("    PROJECTION `{name}` (SELECT {begin} AS `{bucket}`{keys}{count}{only} GROUP BY `{bucket}`{keys})")
 }
 
 /// The TTL clause of the table under `policy`; `None` when nothing expires.

@@ -25,6 +25,7 @@ macro_rules! migrations {
 pub const MIGRATIONS: &[Migration] = migrations![
     1 "records" "0001_records.sql",
     2 "codecs_and_indexes" "0002_codecs_and_indexes.sql",
+    3 "rollups" "0003_rollups.sql",
 ];
 
 /// Version of the schema that this program knows.
@@ -89,6 +90,8 @@ mod tests {
                 ("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"),
                 ("ADD INDEX", "ADD INDEX IF NOT EXISTS"),
                 ("DROP INDEX", "DROP INDEX IF EXISTS"),
+                ("ADD PROJECTION", "ADD PROJECTION IF NOT EXISTS"),
+                ("DROP PROJECTION", "DROP PROJECTION IF EXISTS"),
             ] {
                 assert_eq!(code.matches(verb).count(), code.matches(guard).count(), "{verb} in {sql}");
             }

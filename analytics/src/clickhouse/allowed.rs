@@ -5,7 +5,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::expr::{AggregateFunction, Alias, BinaryExpr, Cast, InList, Like};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, FetchType, Join, Limit, LogicalPlan, Operator, SkipType,
+    Aggregate, Distinct, Expr, ExprSchemable, FetchType, Join, Limit, LogicalPlan, Operator, SkipType, Union,
 };
 use datafusion::scalar::ScalarValue;
 use datafusion_federation::get_table_source;
@@ -19,7 +19,48 @@ const DAYS: std::ops::RangeInclusive<i32> = -25_567..=120_529;
 
 /// Whether all of `plan` may be sent.
 pub(super) fn allows_plan(plan: &LogicalPlan) -> bool {
-    names_are_safe(plan.schema()) && allows_node(plan) && plan.inputs().iter().all(|input| allows_plan(input))
+    names_are_safe(plan.schema()) && allows_node(plan) && inputs(plan).into_iter().all(allows_plan)
+}
+
+/// What the plan takes its rows from; below an aggregation, the parts of a UNION ALL in place of that.
+fn inputs(plan: &LogicalPlan) -> Vec<&LogicalPlan> {
+    match union_below(plan) {
+        Some(union) => union.inputs.iter().map(AsRef::as_ref).collect(),
+        None => plan.inputs(),
+    }
+}
+
+/// The UNION ALL that the plan groups, where each part can be written as one: there, the order and the limit of a part
+/// would become those of the whole.
+fn union_below(plan: &LogicalPlan) -> Option<&Union> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return None };
+    let below = match aggregate.input.as_ref() {
+        LogicalPlan::SubqueryAlias(alias) => &alias.input,
+        _ => &aggregate.input,
+    };
+    let LogicalPlan::Union(union) = below.as_ref() else { return None };
+    union.inputs.iter().all(|part| is_plain(part) && has_order(part) && names_are_safe(part.schema())).then_some(union)
+}
+
+/// Whether the columns are written in their order: an aggregation by itself is written with its aggregates first.
+fn has_order(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Filter(filter) => has_order(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => has_order(&alias.input),
+        LogicalPlan::Projection(_) | LogicalPlan::TableScan(_) => true,
+        _ => false,
+    }
+}
+
+fn is_plain(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::SubqueryAlias(_) => inputs(plan).into_iter().all(is_plain),
+        _ => false,
+    }
 }
 
 /// Whether `expr` over columns of `schema` may be sent.
@@ -45,7 +86,7 @@ fn allows_node(plan: &LogicalPlan) -> bool {
         LogicalPlan::Limit(limit) => is_constant(limit),
         LogicalPlan::Join(join) => allows_join(join),
         LogicalPlan::SubqueryAlias(_) | LogicalPlan::Distinct(Distinct::All(_)) => true,
-        // Not UNION: there, what follows it sorts and limits its last part only.
+        // Not UNION, but below an aggregation: what follows it sorts and limits its last part only.
         _ => false,
     }
 }

@@ -10,7 +10,9 @@ mod dialect;
 mod error;
 mod executor;
 mod functions;
+mod groups;
 mod literals;
+mod or_null;
 mod pushdown;
 mod types;
 

@@ -20,6 +20,8 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion_federation::FederatedPlanNode;
 
 use super::allowed::{allows_expr, allows_plan};
+use super::groups::{bring_together, has_nested};
+use super::or_null::say_null_for_nothing;
 
 type Send<'a> = dyn Fn(LogicalPlan) -> Result<LogicalPlan> + 'a;
 
@@ -30,11 +32,14 @@ type Send<'a> = dyn Fn(LogicalPlan) -> Result<LogicalPlan> + 'a;
 pub(super) fn keep_what_is_allowed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let Some(federated) = federated_node(&plan) else { return Ok(plan) };
     let send = |part: LogicalPlan| {
-        let part = say_order(write_out_columns(part)?)?;
+        let part = say_null_for_nothing(say_order(write_out_columns(part)?)?)?;
         let node = FederatedPlanNode::new(part, Arc::clone(&federated.planner));
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     };
-    let whole = name_regex_operators(federated.plan().clone())?;
+    let mut whole = name_regex_operators(federated.plan().clone())?;
+    if has_nested(&whole) {
+        whole = bring_together(move_down(whole)?)?;
+    }
     if allows_plan(&whole) {
         return send(whole);
     }

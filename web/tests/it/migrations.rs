@@ -87,6 +87,7 @@ fn structure(database: &str) -> Vec<String> {
             "SELECT name, type, default_expression, compression_codec, comment FROM system.columns {of} ORDER BY position"
         )),
         server.query(&format!("SELECT name, expr, type_full, granularity FROM system.data_skipping_indices {of}")),
+        server.query(&format!("SELECT name, query FROM system.projections {of} ORDER BY name")),
         keys.to_owned(),
         settings.join("\n"),
     ]

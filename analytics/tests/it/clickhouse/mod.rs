@@ -2,6 +2,7 @@
 
 mod equality;
 mod faults;
+mod groups;
 mod insert;
 mod patterns;
 mod questions;

@@ -1,8 +1,11 @@
 //! The questions that are measured: how the program asks them, and the best SQL for them.
 
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
-use telemetrics_analytics::questions::offered;
+use telemetrics_analytics::questions::counts::{self, GROUPS_MAX};
+use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::records::{self, PageRequest};
+use telemetrics_analytics::questions::trends::{self, Interval, TOP_MAX, TrendRequest};
+use telemetrics_analytics::questions::{offered, population};
 use telemetrics_analytics::{Error, View};
 use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{RecordId, TimestampUs};
@@ -42,6 +45,12 @@ pub enum Question {
     One(RecordId),
     /// What a form offers.
     Offered,
+    /// Counts of all records.
+    Counts(RecordFilter, Dimension),
+    /// Numbers of records over time, of the largest groups.
+    Trend(Interval, Option<Dimension>),
+    /// Machines of each build.
+    Population(RecordFilter),
 }
 
 impl Question {
@@ -49,7 +58,7 @@ impl Question {
     ///
     /// # Errors
     /// As the store's.
-    pub async fn ask(&self, view: &View) -> Result<usize, Error> {
+    pub async fn ask(&self, view: &View, now: TimestampUs) -> Result<usize, Error> {
         Ok(match self {
             Self::Page(filter, limit) => {
                 records::page(view, filter, &PageRequest { limit: *limit, cursor: None }).await?.records.len()
@@ -60,6 +69,13 @@ impl Question {
                 let offered = offered::offered(view, None).await?;
                 offered.classifications.len() + offered.systems.len() + offered.builds.len()
             }
+            Self::Counts(filter, by) => counts::counts(view, filter, *by, GROUPS_MAX).await?.groups.len(),
+            Self::Trend(interval, by) => {
+                let filter = RecordFilter::default();
+                let request = TrendRequest { filter, interval: *interval, by: *by, top: TOP_MAX };
+                trends::trend(view, &request, now).await?.series.len()
+            }
+            Self::Population(filter) => population::population(view, filter, GROUPS_MAX).await?.groups.len(),
         })
     }
 }
@@ -67,7 +83,51 @@ impl Question {
 /// All questions about `subject`.
 #[must_use]
 pub fn all(subject: &Subject) -> Vec<Asked> {
-    records_of(subject)
+    records_of(subject).into_iter().chain(counts_of(subject)).collect()
+}
+
+/// Questions behind charts. The bounds of their SQL are full hours, so that the server's projections can answer.
+fn counts_of(subject: &Subject) -> Vec<Asked> {
+    let any = RecordFilter::default;
+    let from = |days: i64| subject.now.0 - days * US_PER_DAY;
+    let within = |days: i64| RecordFilter { received_from: Some(TimestampUs(from(days))), ..any() };
+    let hour = "toDateTime64(dateTrunc('hour', ts_reception), 6, 'UTC')";
+    let day = "toDateTime64(dateTrunc('day', ts_reception), 6, 'UTC')";
+    let group = |keys: &str, days: i64| {
+        let from = instant(from(days));
+        format!(
+            "SELECT {keys}, count() AS n FROM records WHERE {hour} >= {from} GROUP BY {keys} ORDER BY n DESC LIMIT 10000"
+        )
+    };
+    let over_time = |begin: &str, keys: &str| {
+        format!(
+            "SELECT {begin} AS t{keys}, count() FROM records WHERE {hour} >= {} GROUP BY t{keys}",
+            instant(from(35))
+        )
+    };
+    let machines = |days: i64| {
+        format!(
+            "SELECT system_name, build, external, uniqExact(machine_id) FROM records WHERE {day} >= {} AND \
+             classification = 'org.clearlinux/heartbeat/ping' GROUP BY system_name, build, external",
+            instant(from(days))
+        )
+    };
+    let asked = |name, question, sql| Asked { name, question, sql };
+    vec![
+        asked("counts by build", Question::Counts(any(), Dimension::Build), group("system_name, build", 35)),
+        asked("counts by class", Question::Counts(any(), Dimension::Classification), group("classification", 35)),
+        asked("counts by platform", Question::Counts(any(), Dimension::Platform), group("host_type", 35)),
+        asked("counts by severity", Question::Counts(any(), Dimension::Severity), group("severity", 35)),
+        asked("a week by class", Question::Counts(within(7), Dimension::Classification), group("classification", 7)),
+        asked("trend by hour", Question::Trend(Interval::Hour, None), over_time(hour, "")),
+        asked(
+            "trend by day and class",
+            Question::Trend(Interval::Day, Some(Dimension::Classification)),
+            over_time(day, ", classification"),
+        ),
+        asked("machines by build, 3 days", Question::Population(within(3)), machines(3)),
+        asked("machines by build, all", Question::Population(any()), machines(35)),
+    ]
 }
 
 fn records_of(subject: &Subject) -> Vec<Asked> {

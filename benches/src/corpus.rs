@@ -82,8 +82,8 @@ impl Stores {
         mut also: impl FnMut(&Batch) -> Result<(), Failure>,
     ) -> Result<Filled, Failure> {
         let mut filled = Filled::default();
-        let mut batches = Batches { records: generate(fleet), ids: IdSequence::after(collector(), None), next: None };
-        while let Some(batch) = batches.next() {
+        let batches = Batches { records: generate(fleet), ids: IdSequence::after(collector(), None), next: None };
+        for batch in batches {
             also(&batch)?;
             filled.records += batch.records().len() as u64;
             filled.embedded += timed(self.embedded.insert(&batch)).await?;

@@ -132,7 +132,7 @@ async fn subject(analytics: &Analytics, now: TimestampUs) -> Result<Subject, Fai
 async fn ask(analytics: &Analytics, now: TimestampUs, asked: &Asked) -> Result<(usize, Duration), Error> {
     let begin = Instant::now();
     let view = analytics.at(now).await?;
-    let rows = asked.question.ask(&view).await?;
+    let rows = asked.question.ask(&view, now).await?;
     Ok((rows, begin.elapsed()))
 }
 

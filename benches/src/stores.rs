@@ -19,7 +19,7 @@ use crate::programs::{Place, build, start_server};
 use crate::report::{Destination, Table, ratio, thousands};
 use crate::{Failure, machine, procfs, stored};
 
-/// What the original takes of this corpus in PostgreSQL, with its indexes, in bytes a record.
+/// What the original takes of this corpus in its database, with its indexes, in bytes a record.
 const ORIGINAL_BYTES: f64 = 887.0;
 /// A fifth of the original.
 const TARGET_BYTES: f64 = ORIGINAL_BYTES / 5.0;

@@ -110,11 +110,13 @@ impl Recent {
         state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes
     }
 
-    /// Whether so much is in memory that it should go to the store, so that the rest takes what arrives meanwhile.
+    /// Whether there is enough for a batch of `rows` records or `bytes` bytes of text, or so much is in memory that it
+    /// should go to the store, so that the rest takes what arrives meanwhile.
     #[must_use]
-    pub fn is_half_full(&self) -> bool {
+    pub fn has_batch(&self, rows: usize, bytes: usize) -> bool {
         let state = self.lock();
-        state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes / 2
+        let is_half_full = state.text_bytes + state.rows * RECORD_OVERHEAD_BYTES >= self.limit_bytes / 2;
+        state.rows + state.left_out >= rows || state.text_bytes >= bytes || is_half_full
     }
 
     /// Counts `rows` records up to `last`, behind all others, that whoever calls this keeps elsewhere.
@@ -280,9 +282,11 @@ mod tests {
     fn a_full_memory_counts_what_is_left_out_until_it_comes_in() {
         let one_bytes = record(1).text_bytes() + RECORD_OVERHEAD_BYTES;
         let recent = Recent::with_limit(2 * one_bytes);
-        assert!(!recent.is_half_full());
+        let is_half_full = || recent.has_batch(usize::MAX, usize::MAX);
+        assert!(!is_half_full() && recent.has_batch(0, usize::MAX) && recent.has_batch(usize::MAX, 0));
         recent.push([record(1)]);
-        assert!(recent.is_half_full() && !recent.is_full());
+        assert!(is_half_full() && !recent.is_full());
+        assert!(!Recent::default().has_batch(1, 1));
         recent.push([record(2)]);
         assert!(recent.is_full());
         recent.leave_out(2, RecordId(4));

@@ -75,8 +75,7 @@ impl Pending {
 
     /// Wakes the drain when enough has come together for a batch.
     pub(crate) fn records_arrived(&self) {
-        let (rows, bytes) = (self.recent.rows(), self.recent.text_bytes());
-        if rows >= self.batch_rows || bytes >= self.batch_bytes || self.recent.is_half_full() {
+        if self.recent.has_batch(self.batch_rows, self.batch_bytes) {
             self.wanted.wake.notify_one();
         }
     }

@@ -256,10 +256,8 @@ impl Drain {
     fn is_due(&self) -> bool {
         let Some(oldest) = self.recent.oldest_reception() else { return false };
         self.progress.is_wanted()
-            || self.recent.is_half_full()
             || self.recent.left_out() > 0
-            || self.recent.rows() >= self.settings.batch_rows
-            || self.recent.text_bytes() >= self.settings.batch_bytes
+            || self.recent.has_batch(self.settings.batch_rows, self.settings.batch_bytes)
             || self.age(oldest) >= self.settings.batch_age
     }
 

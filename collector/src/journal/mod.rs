@@ -205,8 +205,8 @@ impl Journal {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append(&self, report: Report) -> Result<Arc<Record>, AppendError> {
-        let records = self.append_many(vec![report]).await?;
-        records.into_iter().next().ok_or(AppendError::Closed)
+        let (record, bytes) = self.shared.limits.unnamed(report)?;
+        self.append_piece(vec![record], bytes).await?.pop().ok_or(AppendError::Closed)
     }
 
     /// As [`Journal::append`] for several reports, answered in their order with growing identifiers.
@@ -233,11 +233,15 @@ impl Journal {
 
     async fn append_pieces(&self, reports: Vec<Report>, answered: &mut Vec<Arc<Record>>) -> Result<(), AppendError> {
         for (records, bytes) in self.shared.limits.pieces(reports)? {
-            let (reply, outcome) = oneshot::channel();
-            self.shared.queue.append(Append { records, bytes, reply })?;
-            answered.extend(answer(outcome).await?);
+            answered.extend(self.append_piece(records, bytes).await?);
         }
         Ok(())
+    }
+
+    async fn append_piece(&self, records: Vec<Record>, bytes: usize) -> Result<Vec<Arc<Record>>, AppendError> {
+        let (reply, outcome) = oneshot::channel();
+        self.shared.queue.append(Append { records, bytes, reply })?;
+        answer(outcome).await
     }
 
     /// Notes durably which batch is going to be inserted; its records are pending, and the range overlaps no other seal.
@@ -337,16 +341,21 @@ impl Limits {
         }
     }
 
+    /// A record that the writer will give its identifier and time when it writes it, and its bytes.
+    fn unnamed(self, report: Report) -> Result<(Record, usize), AppendError> {
+        let record = Record { id: RecordId::default(), ts_reception: TimestampUs::default(), report };
+        let bytes = frame::record_bound_bytes(&record);
+        if bytes > self.record_bytes {
+            return Err(AppendError::Invalid(format!("a record of {bytes} bytes, {} fit", self.record_bytes)));
+        }
+        Ok((record, bytes))
+    }
+
     /// Cuts `reports` into pieces that fit into a group, each with its bytes.
     fn pieces(self, reports: Vec<Report>) -> Result<Vec<(Vec<Record>, usize)>, AppendError> {
         let mut pieces: Vec<(Vec<Record>, usize)> = Vec::new();
         for report in reports {
-            // The writer replaces the identifier and the time when it writes the record.
-            let record = Record { id: RecordId::default(), ts_reception: TimestampUs::default(), report };
-            let bytes = frame::record_bound_bytes(&record);
-            if bytes > self.record_bytes {
-                return Err(AppendError::Invalid(format!("a record of {bytes} bytes, {} fit", self.record_bytes)));
-            }
+            let (record, bytes) = self.unnamed(report)?;
             match pieces.last_mut() {
                 Some((records, sum)) if *sum + bytes <= self.group_bytes && records.len() < self.group_records => {
                     records.push(record);

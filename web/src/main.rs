@@ -56,6 +56,7 @@ fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<Exit
 async fn serve(config: &Config, role: Role) -> Result<(), StartError> {
     let stop = stop::on_signal()?;
     let server = Server::start(config, role, Arc::new(SystemClock)).await?;
+    memory::keep_low();
     print!("{}", greeting(config, role, server.address()?));
     server.run(stop).await;
     Ok(())

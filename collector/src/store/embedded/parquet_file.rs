@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use telemetrics_schema::Record;
 use telemetrics_schema::batch::to_batch;
@@ -23,13 +23,27 @@ use crate::store::StoreError;
 /// Rows of a row group: what a reader skips or reads as one.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Encoded bytes of a row group, which is in memory until it is full.
-pub(super) const ROW_GROUP_BYTES: usize = 16 << 20;
-/// Level of zstd: higher ones cost more than the bytes that they save.
-const ZSTD_LEVEL: i32 = 3;
+pub(super) const ROW_GROUP_BYTES: usize = 8 << 20;
+/// Level of zstd for a file that is soon merged with others: the lowest takes half the time of the other one.
+const BATCH_ZSTD_LEVEL: i32 = 1;
+/// Level of zstd for what merges write: higher ones cost more than the bytes that they save.
+pub(super) const ZSTD_LEVEL: i32 = 3;
+/// Bytes of a page before compression: a merge has one of every column and input in memory.
+const PAGE_BYTES: usize = 256 << 10;
+/// Rows after which the size of a page is looked at: with payloads of a KiB, that many make a page.
+const PAGE_CHECK_ROWS: usize = 256;
 /// Rows that are converted and encoded at a time.
 const WRITE_ROWS: usize = 2_048;
 /// The order of the rows in every file; questions ask for a class and a time.
 pub(super) const SORT_COLUMNS: [&str; 3] = ["classification", "ts_reception", "id"];
+/// Nearly every row has another value: a dictionary would be as large as the column itself.
+pub(super) const WITHOUT_DICTIONARY: [&str; 4] = ["id", "ts_reception", "event_id", "payload"];
+/// Numbers that differ little from one row to the next.
+const DELTA_COLUMNS: [&str; 3] = ["id", "ts_reception", "ts_capture"];
+/// Their encodings leave nothing to compress, and each compressed column costs 96 KiB for every file that is read and
+/// several times as much for one that is written.
+pub(super) const NOT_COMPRESSED: [&str; 6] =
+    ["id", "ts_reception", "severity", "external", "record_format_version", "payload_format_version"];
 
 /// A file that is being written; what was given to it is durable when it is finished.
 pub(super) struct FileWriter {
@@ -51,12 +65,17 @@ pub(super) struct Written {
 impl FileWriter {
     /// Begins a file of the table in `directory`, in the place of one that is there. A row group is in memory until it
     /// has `row_group_bytes`.
-    pub(super) fn create(directory: &Path, name: &str, row_group_bytes: usize) -> Result<Self, StoreError> {
+    pub(super) fn create(
+        directory: &Path,
+        name: &str,
+        row_group_bytes: usize,
+        zstd_level: i32,
+    ) -> Result<Self, StoreError> {
         let path = directory.join(name);
         make_directory(&path)?;
         let file = File::create(&path).map_err(unavailable)?;
-        let writer =
-            ArrowWriter::try_new(file, record_schema(), Some(properties(row_group_bytes)?)).map_err(unavailable)?;
+        let properties = properties(row_group_bytes, zstd_level)?;
+        let writer = ArrowWriter::try_new(file, record_schema(), Some(properties)).map_err(unavailable)?;
         let rollups = RollupWriter::create(directory, name)?;
         Ok(Self { writer, path, summary: Summary::default(), rollups })
     }
@@ -85,7 +104,7 @@ impl FileWriter {
 
 /// Writes `records` into the file `name` of the table in `directory`, in the order of the table's files.
 pub(super) fn write(directory: &Path, name: &str, records: &[Arc<Record>]) -> Result<Written, StoreError> {
-    let mut file = FileWriter::create(directory, name, ROW_GROUP_BYTES)?;
+    let mut file = FileWriter::create(directory, name, ROW_GROUP_BYTES, BATCH_ZSTD_LEVEL)?;
     for rows in sorted(records).chunks(WRITE_ROWS) {
         file.write(&to_batch(rows.iter().copied()).map_err(unavailable)?)?;
     }
@@ -109,10 +128,14 @@ fn sorted(records: &[Arc<Record>]) -> Vec<&Record> {
     rows
 }
 
-fn properties(row_group_bytes: usize) -> Result<WriterProperties, StoreError> {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(unavailable)?;
-    Ok(WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_2_0)
+fn properties(row_group_bytes: usize, zstd_level: i32) -> Result<WriterProperties, StoreError> {
+    let level = ZstdLevel::try_new(zstd_level).map_err(unavailable)?;
+    Ok(encodings(WriterProperties::builder())
+        // Pages of the second version stay in memory with the space that they took before compression, until the row
+        // group is written; and their texts have encoders with 2 MiB for each column.
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(PAGE_CHECK_ROWS)
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(row_group_bytes))
@@ -120,6 +143,19 @@ fn properties(row_group_bytes: usize) -> Result<WriterProperties, StoreError> {
         // A look-up of one machine misses nearly every file: the filter makes a miss 12 times faster.
         .set_column_bloom_filter_enabled(ColumnPath::from("machine_id"), true)
         .build())
+}
+
+fn encodings(mut builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    for name in WITHOUT_DICTIONARY {
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    for name in DELTA_COLUMNS {
+        builder = builder.set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in NOT_COMPRESSED {
+        builder = builder.set_column_compression(ColumnPath::from(name), Compression::UNCOMPRESSED);
+    }
+    builder
 }
 
 fn sorting_columns() -> Vec<SortingColumn> {

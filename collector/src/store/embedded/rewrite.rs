@@ -11,7 +11,7 @@ use super::data_file::DataFile;
 use super::expiry::alive;
 use super::merge::merge;
 use super::pace::Pace;
-use super::parquet_file::{FileWriter, Written};
+use super::parquet_file::{FileWriter, Written, ZSTD_LEVEL};
 use super::{leftovers, rollup_file};
 use crate::store::StoreError;
 
@@ -101,7 +101,7 @@ impl Output<'_> {
         let name = self.rewrite.piece(self.done.len());
         let file = match &mut self.open {
             Some(file) => file,
-            closed => closed.insert(FileWriter::create(&self.rewrite.directory, &name, *row_group_bytes)?),
+            closed => closed.insert(FileWriter::create(&self.rewrite.directory, &name, *row_group_bytes, ZSTD_LEVEL)?),
         };
         file.write(&alive)?;
         if file.bytes() as u64 >= *target_bytes {

@@ -116,8 +116,8 @@ async fn a_large_result_is_cut_into_files_that_follow_each_other() {
     for start in 0..3 {
         store.insert(&batch(start * 1_000..start * 1_000 + 1_000, NOON)).await.expect("inserted");
     }
-    rig.settings.file_target_bytes = 40_000;
-    rig.settings.row_group_bytes = 10_000;
+    rig.settings.file_target_bytes = 20_000;
+    rig.settings.row_group_bytes = 5_000;
     rig.settings.merge_input_bytes = 20_000;
     rig.maintain(&store).await;
     let files = rig.files().await;
@@ -197,7 +197,12 @@ async fn files_are_written_as_questions_need_them() {
             [3, 1, 0]
         );
         for (index, column) in group.columns().iter().enumerate() {
-            assert!(matches!(column.compression(), Compression::ZSTD(_)));
+            let name = column.column_path().string();
+            let is_compressed = matches!(column.compression(), Compression::ZSTD(_));
+            assert_eq!(is_compressed, !parquet_file::NOT_COMPRESSED.contains(&&*name), "{name}");
+            // The flag has two values, and no dictionary needs to say so.
+            let has_dictionary = name != "external" && !parquet_file::WITHOUT_DICTIONARY.contains(&&*name);
+            assert_eq!(column.dictionary_page_offset().is_some(), has_dictionary, "{name}");
             assert!(column.statistics().is_some(), "{}", column.column_path());
             let is_machine = column.column_path().string() == "machine_id";
             let bloom = reader.get_row_group(0).expect("a group").get_column_bloom_filter(index).is_some();

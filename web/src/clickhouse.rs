@@ -100,6 +100,7 @@ pub fn for_questions(server: &ClickHouse) -> Result<ClickHouseSettings, StartErr
         database: server.database.clone(),
         user: server.user.clone(),
         password: server.password.reveal().to_owned(),
+        is_compressed: server.is_compressed,
         request_timeout_ms: server.request_timeout_ms,
         transport: transport(server)?,
         ..ClickHouseSettings::new(server.url.to_string())

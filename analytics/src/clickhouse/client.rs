@@ -21,7 +21,7 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 8] = [
+const QUERY_SETTINGS: [(&str, &str); 9] = [
     ("session_timezone", "UTC"),
     // The missing side of a join is NULL. That of aggregates of nothing is said by their names (`or_null.rs`).
     ("join_use_nulls", "1"),
@@ -34,14 +34,16 @@ const QUERY_SETTINGS: [(&str, &str); 8] = [
     // Everything sent here reads; 2 still allows these settings.
     ("readonly", "2"),
     ("output_format_arrow_string_as_string", "1"),
+    // Ten columns have few distinct values: a fifth less to send, and far less to decode.
+    ("output_format_arrow_low_cardinality_as_dictionary", "1"),
 ];
 
 /// What differs for answers without a limit.
 const BULK_SETTINGS: [(&str, &str); 2] = [
     // While the reader takes nothing, the server waits; that it is silent for too long is noticed here.
     ("max_execution_time", "0"),
-    // Several blocks are in memory on both sides.
-    ("max_block_size", "8192"),
+    // Several blocks are in memory on both sides; what they cost does not depend on their size from here on.
+    ("max_block_size", "4096"),
 ];
 
 const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(rows)), assumeNotNull(sum(bytes_on_disk)) FROM system.parts \
@@ -58,6 +60,8 @@ pub struct ClickHouseSettings {
     pub user: String,
     /// Never printed.
     pub password: String,
+    /// Whether answers are compressed on their way, which is slower where the network is fast.
+    pub is_compressed: bool,
     /// How long one query may run on the server, and how long the server may be silent, in milliseconds.
     pub request_timeout_ms: u64,
     /// What carries requests; `Client::default()` speaks HTTP without TLS.
@@ -73,6 +77,7 @@ impl ClickHouseSettings {
             database: "default".to_owned(),
             user: "default".to_owned(),
             password: String::new(),
+            is_compressed: true,
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
             transport: Client::default(),
         }
@@ -85,6 +90,7 @@ impl fmt::Debug for ClickHouseSettings {
             .field("url", &self.url)
             .field("database", &self.database)
             .field("user", &self.user)
+            .field("is_compressed", &self.is_compressed)
             .field("request_timeout_ms", &self.request_timeout_ms)
             .finish_non_exhaustive()
     }
@@ -161,7 +167,7 @@ fn query_client(settings: &ClickHouseSettings) -> Client {
         .with_database(&settings.database)
         .with_user(&settings.user)
         .with_password(&settings.password)
-        .with_compression(Compression::Lz4)
+        .with_compression(if settings.is_compressed { Compression::Lz4 } else { Compression::None })
         // The server counts whole seconds; a part of one must not become none, which means no limit.
         .with_setting("max_execution_time", settings.request_timeout_ms.div_ceil(1_000).max(1).to_string());
     QUERY_SETTINGS.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))

@@ -1,7 +1,7 @@
 //! `GET /api/export`: all records that pass filters, as a file of any size.
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::response::Response;
 use chrono::DateTime;
 use telemetrics_analytics::questions::records;
@@ -22,6 +22,7 @@ pub const FORMATS: [Format; 4] = [Format::Parquet, Format::Arrow, Format::Csv, F
 /// 400 names the parameter that cannot be used, 503 when too many exports run.
 pub async fn export(
     State(state): State<AppState>,
+    version: Version,
     headers: HeaderMap,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
@@ -32,7 +33,7 @@ pub async fn export(
     let query = export_query(&pairs, now)?;
     let asked = state.ask_at(now).await?;
     let rows = records::all(&asked.view, &query.filter, query.fields)?;
-    let form = Form { choice: Choice::of(query.format, &FORMATS, &headers), fields: query.fields };
+    let form = Form { choice: Choice::of(query.format, &FORMATS, &headers), fields: query.fields, version };
     let mut response = formats::answer(&state.workers, rows, form, Some(slot)).await?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, attachment(form.choice.format, now)?);
     Ok(with_pending(response, asked.pending))

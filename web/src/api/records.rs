@@ -1,7 +1,7 @@
 //! `GET /api/records`: records that pass filters, newest first.
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version, header};
 use axum::response::Response;
 use telemetrics_analytics::questions::records::{self, Cursor, PageRequest};
 
@@ -18,6 +18,7 @@ use crate::state::AppState;
 pub async fn list(
     State(state): State<AppState>,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
@@ -26,7 +27,7 @@ pub async fn list(
     let asked = state.ask_at(now).await?;
     let request = PageRequest { limit: query.limit, cursor: query.cursor };
     let page = records::listing(&asked.view, &query.filter, &request, query.fields).await?;
-    let form = Form { choice: Choice::of(query.format, &Format::ALL, &headers), fields: query.fields };
+    let form = Form { choice: Choice::of(query.format, &Format::ALL, &headers), fields: query.fields, version };
     let mut response = formats::answer(&state.workers, page.rows, form, None).await?;
     if let Some(link) = page.next.and_then(|cursor| next_link(&uri, &pairs, &cursor)) {
         response.headers_mut().insert(header::LINK, link);

@@ -191,7 +191,7 @@ pub const SETTINGS: &[Setting] = &[
             words: &["lz4", "none"],
             set: |config, word| with_server(config, |server| server.is_compressed = word == "lz4"),
         },
-        doc: "How records are compressed on their way to the server: lz4, or none where the network is faster.",
+        doc: "How records are compressed on their way to the server and back: lz4, or none where the network is faster.",
         show: |config| quoted(if config.store.clickhouse().is_none_or(|s| s.is_compressed) { "lz4" } else { "none" }),
     },
     Setting {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use axum::body::Body;
-use axum::http::{HeaderValue, header};
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderValue, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -28,6 +28,8 @@ pub struct Form {
     pub choice: Choice,
     /// Which keys of a record.
     pub fields: Fields,
+    /// What the client speaks: before HTTP/1.1 there are no chunks, and nothing tells an end from a break.
+    pub version: Version,
 }
 
 /// Answers `rows`; the `slot` of an export is held until its last byte is handed over.
@@ -42,6 +44,9 @@ pub async fn answer(workers: &Workers, rows: Rows, form: Form, slot: Option<Slot
         drop(slot);
     });
     let body = first_piece(received).await?;
+    if form.version < Version::HTTP_11 && body.size_hint().exact().is_none() {
+        return Err(WebError::Impossible("An answer of this length needs HTTP/1.1".to_owned()));
+    }
     Ok(with_head(body.into_response(), form.choice))
 }
 
@@ -193,7 +198,11 @@ pub(super) mod testing {
         (schema, rows): (SchemaRef, Batches),
     ) -> Receiver<Result<Piece, Fault>> {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
-        let writing = Writing { form: Form { choice, fields }, encoders: 2, stall_limit: Duration::from_mins(1) };
+        let writing = Writing {
+            form: Form { choice, fields, version: Version::HTTP_11 },
+            encoders: 2,
+            stall_limit: Duration::from_mins(1),
+        };
         tokio::spawn(async move {
             let sink = Sink::new(choice.coding, sender.clone(), writing.stall_limit).expect("a sink");
             if let Err(fault) = write(&schema, rows, writing, sink).await {
@@ -309,7 +318,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_answer_has_a_length() {
-        use axum::body::HttpBody;
         for (records, has_length) in [(records(), true), (many(), false)] {
             let choice = Choice { format: Format::Csv, coding: Coding::Identity };
             let body = first_piece(pieces(choice, Fields::all(), batches(Fields::all(), &records))).await;

@@ -103,6 +103,17 @@ impl Chunks {
 }
 
 #[test]
+fn without_chunks_there_are_whole_answers_only() {
+    let server = full();
+    let request = |query: &str| format!("GET /api/export?{query} HTTP/1.0\r\nHost: x\r\n\r\n").into_bytes();
+    let long = server.send(&request("format=csv"));
+    assert_eq!(long.status, 400, "{}", long.text());
+    assert!(long.text().contains("HTTP/1.1"), "{}", long.text());
+    let short = server.send(&request("format=csv&classification=no/such/class"));
+    assert_eq!((short.status, short.text().lines().count()), (200, 1));
+}
+
+#[test]
 fn a_client_that_leaves_ends_its_export() {
     let server = full();
     for format in ["ndjson", "csv", "arrow", "parquet"] {

@@ -248,6 +248,28 @@ async fn the_server_answers_the_same_afterwards_and_delivers_what_was_in_the_jou
 }
 
 #[tokio::test]
+async fn who_began_with_the_new_store_can_move_the_old_one_afterwards() {
+    let (database, url) = database();
+    let mut server = Server::start_with_config(PROGRAM, "", &[]);
+    let old = accepted(&server, &Post::default());
+    server.terminate();
+    let config = format!(
+        "read_wait_ms = 30000\n[store.clickhouse]\nurl = \"{}\"\ndatabase = \"{database}\"\n",
+        ClickHouse::shared().url()
+    );
+    fs::write(server.dir().join("telemetrics.toml"), config).expect("written");
+    server.restart();
+    let new = accepted(&server, &Post::default());
+    assert_eq!(ids(&records(&server, "")), vec![new]);
+    server.terminate();
+    let data_dir = server.data_dir();
+    let moved = ended(&["store", "move", "--data-dir", data_dir.to_str().expect("text"), "--clickhouse", &url]);
+    assert_eq!(moved.status.code(), Some(0), "{moved:?}");
+    server.restart();
+    assert_eq!(ids(&records(&server, "")), vec![new, old]);
+}
+
+#[tokio::test]
 async fn a_day_of_many_records_is_moved_in_several_batches() {
     let (embedded, (database, url)) = (Embedded::new(), database());
     let many = 140_000;

@@ -3,6 +3,7 @@
 //! Never writes records. A question is written once, as a plan over the table `records`; which store answers is decided
 //! here and nowhere else.
 
+mod checksum;
 pub mod clickhouse;
 pub mod dataset;
 mod embedded;

@@ -157,6 +157,12 @@ impl View {
         &self.state.runtime_env().memory_pool
     }
 
+    /// The same state of the store as `policy` lets see it at `now`, whatever the store's own policy is.
+    #[must_use]
+    pub fn under(self, policy: &RetentionPolicy, now: TimestampUs) -> Self {
+        Self { policy: policy.clone(), now, ..self }
+    }
+
     /// The records that retention still lets see; every question begins here.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
-use crate::cli_store::{RetentionArgs, StoreArgs};
+use crate::cli_store::{RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, store};
 
 /// Records of the demo when nobody says otherwise.
@@ -48,6 +48,9 @@ pub enum Command {
     Migrate(StoreArgs),
     /// Say what the retention policy deletes.
     Retention(RetentionArgs),
+    /// Work on a whole store, while no server uses it.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 /// What can be done with a journal that no server uses.

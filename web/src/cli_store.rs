@@ -1,8 +1,8 @@
-//! The part of the command line that is about a store and not about serving: `migrate` and `retention`.
+//! The part of the command line that is about a store and not about serving: `migrate`, `retention` and `store`.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
@@ -30,6 +30,13 @@ pub struct RetentionArgs {
     /// Which store, and the file with the policy.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// What can be done with a whole store.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum StoreCommand {
+    /// Bring the records of the embedded store into ClickHouse; one that was broken off goes on where it stopped.
+    Move(StoreArgs),
 }
 
 impl StoreArgs {
@@ -62,6 +69,15 @@ mod tests {
         let config = args.load().expect("valid");
         assert_eq!(config.store.clickhouse().expect("a server").database, "d");
         assert_eq!(config.data_dir, PathBuf::from("x"));
+    }
+
+    #[test]
+    fn a_store_is_moved_from_a_directory_to_a_server() {
+        let args =
+            StoreArgs { data_dir: Some("x".into()), clickhouse: Some("http://h/d".to_owned()), ..StoreArgs::default() };
+        let command = parse("telemetrics store move --data-dir x --clickhouse http://h/d").expect("valid");
+        assert_eq!(command, Command::Store(StoreCommand::Move(args)));
+        assert!(parse("telemetrics store").is_err());
     }
 
     #[test]

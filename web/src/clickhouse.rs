@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, SetupError};
+use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::layout::DataDir;
 use tracing::{info, warn};
 
@@ -23,10 +24,9 @@ const OWNER_FILE: &str = "clickhouse-owner";
 /// # Errors
 /// What only a person can put right: a database of a newer program, a number that another collector has.
 pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Result<ClickHouseStore, StartError> {
-    let file = data.path().join(OWNER_FILE);
-    let store = writer(config, server)?.claiming(config.collector_number, file);
-    let ready = tokio::time::timeout(SET_UP_TIMEOUT, store.set_up()).await;
-    match ready.map(|ready| ready.map_err(|error| explained(error, server))) {
+    let store = claiming(config, server, data, config.collector_number)?;
+    let outcome = tokio::time::timeout(SET_UP_TIMEOUT, store.set_up()).await;
+    match outcome.map(|outcome| ready(outcome, server)) {
         Ok(Ok(migrated)) => {
             for migration in migrated.applied {
                 info!(version = migration.version, name = migration.name, "applied a migration");
@@ -45,8 +45,8 @@ pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Resul
 /// What only a person can put right: a database of a newer program, or of another one.
 pub async fn check(config: &Config, server: &ClickHouse) -> Result<(), StartError> {
     let writer = writer(config, server)?;
-    let ready = tokio::time::timeout(SET_UP_TIMEOUT, writer.check()).await;
-    match ready.map(|ready| ready.map_err(|error| explained(error, server))) {
+    let outcome = tokio::time::timeout(SET_UP_TIMEOUT, writer.check()).await;
+    match outcome.map(|outcome| ready(outcome, server)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) if error.may_pass() => warn!(%error, "questions cannot be answered yet"),
         Ok(Err(error)) => return Err(error.into()),
@@ -65,13 +65,26 @@ pub async fn migrate(config: &Config) -> Result<(), StartError> {
             "only a ClickHouse server has migrations: name one with --clickhouse or in [store.clickhouse]".into()
         );
     };
-    let migrated = writer(config, server)?.migrate().await.map_err(|error| explained(error, server))?;
+    let migrated = ready(writer(config, server)?.migrate().await, server)?;
     for migration in &migrated.applied {
         println!("applied {:04} {}", migration.version, migration.name);
     }
     let version = migrated.applied.last().map_or(migrated.from, |last| last.version);
     println!("the database {} at {} has schema version {version}", server.database, server.url);
     Ok(())
+}
+
+/// The writer that takes the collector number `number` in the database, in the name of the data directory.
+///
+/// # Errors
+/// As those of [`transport`].
+pub fn claiming(
+    config: &Config,
+    server: &ClickHouse,
+    data: &DataDir,
+    number: CollectorNumber,
+) -> Result<ClickHouseStore, StartError> {
+    Ok(writer(config, server)?.claiming(number, data.path().join(OWNER_FILE)))
 }
 
 /// The writer, for work that does not deliver records.
@@ -105,6 +118,14 @@ pub fn for_questions(server: &ClickHouse) -> Result<ClickHouseSettings, StartErr
         transport: transport(server)?,
         ..ClickHouseSettings::new(server.url.to_string())
     })
+}
+
+/// What a server answered to the one who made it ready, in words that say what to do.
+///
+/// # Errors
+/// As they were, with more words.
+pub fn ready<T>(outcome: Result<T, SetupError>, server: &ClickHouse) -> Result<T, SetupError> {
+    outcome.map_err(|error| explained(error, server))
 }
 
 /// Adds to an answer that is no HTTP what it most likely is: the port of TLS, asked without it.

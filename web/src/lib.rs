@@ -24,4 +24,5 @@ pub mod serve;
 pub mod server;
 pub mod state;
 pub mod stop;
+pub mod store_move;
 pub mod transport;

@@ -8,11 +8,12 @@ use clap::Parser;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::Clock;
 use telemetrics_web::cli::{Cli, Command, DemoArgs};
+use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::Config;
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{clickhouse, demo, journal_tool, logging, memory, retention, stop};
+use telemetrics_web::{clickhouse, demo, journal_tool, logging, memory, retention, stop, store_move};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +43,9 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
             print!("{}", retention::dry_run(&args.store.load()?, SystemClock.now()).await?);
             Ok(())
         }),
+        Command::Store(StoreCommand::Move(args)) => {
+            on_runtime(async { store_move::run(&args.load()?, Arc::new(SystemClock)).await })
+        }
     }
 }
 

@@ -9,9 +9,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use datafusion_federation::get_table_source;
+use telemetrics_schema::columns::COLUMNS;
 
 use super::functions::{AGGREGATES, translate};
 use super::literals::is_safe_name;
+use crate::checksum::CHECKSUM;
 
 /// Instants between these (1900-01-01 and the end of 2299, in seconds) are `DateTime64`; others would be moved into it.
 const INSTANTS_S: std::ops::RangeInclusive<i64> = -2_208_988_800..=10_413_791_999;
@@ -231,6 +233,9 @@ fn allows_arguments(name: &str, args: &[Expr], schema: &DFSchema) -> bool {
         "concat" => args.iter().all(|arg| is_never_null(arg, schema) && has_type(arg, schema, is_text)),
         "date_trunc" | "date_part" => args.iter().skip(1).all(|arg| has_type(arg, schema, is_instant)),
         "coalesce" | "nullif" => true,
+        CHECKSUM => {
+            COLUMNS.iter().zip(args).all(|(column, arg)| arg.get_type(schema).ok() == Some(column.kind.arrow()))
+        }
         // The rest are functions of texts, some with numbers, which the list of functions checks.
         _ => args.iter().take(1).all(|arg| has_type(arg, schema, is_text)),
     }
@@ -247,7 +252,8 @@ fn has_type(expr: &Expr, schema: &DFSchema, is: fn(&DataType) -> bool) -> bool {
 fn allows_aggregate(call: &AggregateFunction, schema: &DFSchema) -> bool {
     let params = &call.params;
     let name = call.func.name();
-    let numeric = !matches!(name, "sum" | "avg") || params.args.iter().all(|arg| is_wide_number(arg, schema));
+    let numeric =
+        !matches!(name, "sum" | "avg" | "bit_xor") || params.args.iter().all(|arg| is_wide_number(arg, schema));
     AGGREGATES.contains(&name)
         && numeric
         && params.order_by.is_empty()

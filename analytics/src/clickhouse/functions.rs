@@ -4,12 +4,14 @@
 
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
+use telemetrics_schema::columns::COLUMNS;
 
 use super::literals::quote;
+use crate::checksum::{CHECKSUM, in_clickhouse};
 use crate::regex::for_re2;
 
 /// Aggregates that both sides answer equally, under the same name.
-pub(super) const AGGREGATES: [&str; 5] = ["count", "sum", "min", "max", "avg"];
+pub(super) const AGGREGATES: [&str; 6] = ["count", "sum", "min", "max", "avg", "bit_xor"];
 
 /// A part of the SQL of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("regexp_like", [_, pattern]) => regexp_like(text(pattern)?),
         ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
         ("date_part", [part, _]) => date_part(text(part)?),
+        (CHECKSUM, columns) if columns.len() == COLUMNS.len() => Some(checksum()),
         _ => None,
     }
 }
@@ -108,6 +111,22 @@ fn date_part(part: &str) -> Option<Vec<Piece>> {
         _ => return None,
     };
     Some(around(format!("{function}("), 1, ")".to_owned()))
+}
+
+/// See `checksum.rs`: the same text of a row, and the same hash.
+fn checksum() -> Vec<Piece> {
+    let mut pieces = vec![Piece::Text("reinterpretAsInt64(sipHash64(concat(".to_owned())];
+    for (index, column) in COLUMNS.iter().enumerate() {
+        for (at, part) in in_clickhouse(column.kind).split("{}").enumerate() {
+            if at > 0 {
+                pieces.push(Piece::Argument(index));
+            }
+            pieces.push(Piece::Text(part.to_owned()));
+        }
+        let behind = if index + 1 < COLUMNS.len() { ", " } else { ")))" };
+        pieces.push(Piece::Text(behind.to_owned()));
+    }
+    pieces
 }
 
 fn text(expr: &Expr) -> Option<&str> {

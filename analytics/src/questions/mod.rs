@@ -1,6 +1,7 @@
 //! The questions: one file each, parameters in, a plan in between, typed rows out.
 
 pub mod collectors;
+pub mod contents;
 pub mod counts;
 pub mod cursor;
 pub mod expired;

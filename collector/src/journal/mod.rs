@@ -39,6 +39,7 @@
 //! Writing a sector whose first bytes stay the same does not harm those bytes when power fails, and a disk that answers
 //! a sync has done it. Bytes of the newest group that decay while no later frame exists look like a torn tail.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -132,6 +133,21 @@ pub struct Recovered {
     pub torn: Option<TornTail>,
     /// Segment files that were read.
     pub segments: usize,
+}
+
+/// Keeps every other process from using a journal, as long as it is held.
+pub struct JournalLock {
+    _directory: Directory,
+}
+
+impl JournalLock {
+    /// Locks the journal in `directory`, which is created where it is missing. What is in it is not looked at.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] when a process uses it, [`JournalError::Io`] when it cannot be locked.
+    pub fn take(directory: &Path) -> Result<Self, JournalError> {
+        Ok(Self { _directory: Directory::open(directory)? })
+    }
 }
 
 /// A handle to the journal; clones share it. Dropping the last one finishes queued work as [`Journal::shutdown`] does,

@@ -5,7 +5,7 @@ mod connection;
 mod expiry;
 mod setup;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::drain::Batch;
 use claim::Claim;
 pub use connection::ClickHouseTarget;
 use connection::{Connection, Failure};
-pub use setup::{Migrated, SetupError};
+pub use setup::{Migrated, Receiving, SetupError};
 
 /// Codes of ClickHouse that speak of the rows and not of the server: sending the same rows again cannot help.
 /// 6, 26, 27, 33, 117, 130, 131: unreadable data; 53, 70, 349: a value that its column cannot hold; 469: a constraint.
@@ -72,11 +72,26 @@ impl ClickHouseStore {
     /// # Errors
     /// See [`SetupError`].
     pub async fn set_up(&self) -> Result<Migrated, SetupError> {
+        let migrated = self.migrate_and_claim().await?;
+        expiry::apply(&self.connection, &self.policy).await?;
+        Ok(migrated)
+    }
+
+    /// Makes the database ready for records that were kept elsewhere: migrations and the collector's number. How long
+    /// they live there stays as it is: whoever serves them says so.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn receive(&self) -> Result<Receiving, SetupError> {
+        self.migrate_and_claim().await?;
+        setup::receiving(&self.connection).await
+    }
+
+    async fn migrate_and_claim(&self) -> Result<Migrated, SetupError> {
         let migrated = self.migrate().await?;
         if let Some(claim) = &self.claim {
             claim.take(&self.connection).await?;
         }
-        expiry::apply(&self.connection, &self.policy).await?;
         Ok(migrated)
     }
 
@@ -105,14 +120,17 @@ impl ClickHouseStore {
     }
 
     pub(super) async fn holding(&self, batch: &Batch) -> Result<Holding, StoreError> {
-        // Identifiers of other collectors lie between ours, so the collector's six bits are asked for as well.
+        // Identifiers of other collectors lie between ours, so the collector's six bits are asked for as well. A batch
+        // has one collector, unless it comes from a store that outlived a change of the number.
+        let collectors: BTreeSet<i64> = batch.records().iter().map(|record| record.id.collector()).collect();
+        let collectors: Vec<String> = collectors.iter().map(i64::to_string).collect();
         let sql = format!(
             "SELECT id FROM `{RECORDS}` WHERE toDate(ts_reception) = '{}' AND id BETWEEN {} AND {} \
-             AND bitAnd(bitShiftRight(id, 6), 63) = {}",
+             AND bitAnd(bitShiftRight(id, 6), 63) IN ({})",
             date_text(batch.day()),
             batch.first(),
             batch.last(),
-            batch.first().collector(),
+            collectors.join(","),
         );
         self.held(batch, &sql).await
     }

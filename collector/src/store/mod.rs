@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::Batch;
 
-pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, SetupError};
+pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, Receiving, SetupError};
 pub(crate) use embedded::MaintenanceCounters;
 pub use embedded::{EmbeddedStore, MaintenanceSettings, MaintenanceStats};
 

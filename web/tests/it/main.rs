@@ -34,5 +34,6 @@ mod servers;
 mod space;
 mod start;
 mod stop;
+mod store_move;
 mod tls;
 mod views;

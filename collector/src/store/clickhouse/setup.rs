@@ -111,6 +111,29 @@ pub struct Migrated {
     pub applied: Vec<Migration>,
 }
 
+/// The table that takes records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiving {
+    /// The server's own name of this very table: another one has another name, also in a database of the same name.
+    pub table: String,
+    /// Whether the server deletes old records of it.
+    pub expires: bool,
+}
+
+/// The table of a database that is ready.
+pub(super) async fn receiving(connection: &Connection) -> Result<Receiving, SetupError> {
+    let sql = format!(
+        "SELECT toString(uuid), engine_full LIKE '% TTL %' FROM system.tables \
+         WHERE database = currentDatabase() AND name = '{RECORDS}'"
+    );
+    let found: Vec<(String, bool)> = connection.fetch(&sql).await?;
+    let (table, expires) = found
+        .into_iter()
+        .next()
+        .ok_or_else(|| SetupError::Unavailable(format!("ClickHouse: there is no table {RECORDS}")))?;
+    Ok(Receiving { table, expires })
+}
+
 /// Applies what is missing, in order, and checks the result.
 ///
 /// Two servers may do this at the same time: each statement may run twice, and the second one changes nothing.

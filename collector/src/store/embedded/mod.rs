@@ -92,6 +92,14 @@ impl EmbeddedStore {
         self.delivered
     }
 
+    /// Number of the newest version of the table; every change makes another one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the log cannot be read.
+    pub async fn version(&self) -> Result<u64, StoreError> {
+        Ok(self.table.version().await?.number)
+    }
+
     /// The maintenance that was asked for; it ends when `stop` is cancelled.
     pub(super) fn maintain(
         &self,

@@ -1,0 +1,96 @@
+//! What a person sees of a move: a line that is written over at a terminal, and a line for each day elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+
+use telemetrics_schema::layout::{DataDir, date_text};
+
+use crate::config::{ClickHouse, Config};
+
+/// How far a move is.
+pub(super) struct Shown {
+    total: u64,
+    done: u64,
+    /// Records of days that had to be moved.
+    moved: u64,
+    /// Records of the present day that are there.
+    of_day: u64,
+    is_terminal: bool,
+}
+
+impl Shown {
+    /// At the begin of a move of `total` records.
+    pub(super) fn new(total: u64) -> Self {
+        Self { total, done: 0, moved: 0, of_day: 0, is_terminal: io::stdout().is_terminal() }
+    }
+
+    /// A batch of the day is there.
+    pub(super) fn batch(&mut self, day: i32, records: u64) {
+        self.of_day += records;
+        if self.is_terminal {
+            say(&format!("\r{}", self.line(day)));
+        }
+    }
+
+    /// The whole day was moved.
+    pub(super) fn day(&mut self, day: i32, records: u64) {
+        self.moved += records;
+        self.end_day(day, records, "");
+    }
+
+    /// The whole day was there before.
+    pub(super) fn was_there(&mut self, day: i32, records: u64) {
+        self.end_day(day, records, ", was there");
+    }
+
+    fn end_day(&mut self, day: i32, records: u64, how: &str) {
+        (self.done, self.of_day) = (self.done + records, 0);
+        let begin = if self.is_terminal { "\r" } else { "" };
+        say(&format!("{begin}{}{how}\n", self.line(day)));
+    }
+
+    fn line(&self, day: i32) -> String {
+        let done = self.done + self.of_day;
+        format!("{}  {done} of {} records, {} %", date_text(day), self.total, percent(done, self.total))
+    }
+
+    /// The last words.
+    pub(super) fn end(&self, config: &Config, server: &ClickHouse) {
+        let data = DataDir::new(&config.data_dir);
+        let what = match (self.total, self.moved) {
+            (0, _) => "nothing to move: the embedded store is empty".to_owned(),
+            (total, 0) => format!("nothing to move: all {total} records are there"),
+            (total, moved) => format!("moved {moved} of {total} records, the others were there"),
+        };
+        say(&format!(
+            "{what}\n\
+             The records in {} (database {}) are equal to those in {}, by number and checksum of each day.\n\
+             Next: start the server on the same data directory with this [store.clickhouse] in its configuration. It \
+             delivers what is still in the journal.\n\
+             The embedded store is as it was. When all is well, delete it: {}\n",
+            server.url,
+            server.database,
+            data.path().display(),
+            data.records_table().display()
+        ));
+    }
+}
+
+/// A reader that is gone is no reason to stop.
+fn say(text: &str) {
+    let mut output = io::stdout();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+fn percent(done: u64, total: u64) -> u64 {
+    (done * 100).checked_div(total).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_nothing_is_all() {
+        assert_eq!((percent(0, 0), percent(1, 3), percent(3, 3)), (100, 33, 100));
+    }
+}

@@ -16,7 +16,7 @@ use telemetrics_schema::time::{S_PER_DAY, US_PER_S};
 
 use super::counts::{counts, numbers};
 use super::keys::{Dimension, Key};
-use super::source;
+use super::source::{self, Grain};
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::view::View;
@@ -49,6 +49,14 @@ impl Interval {
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
+        }
+    }
+
+    /// Days do not tell hours apart; weeks are whole days.
+    const fn grain(self) -> Grain {
+        match self {
+            Self::Hour => Grain::Hour,
+            Self::Day | Self::Week => Grain::Day,
         }
     }
 
@@ -158,7 +166,8 @@ async fn cells(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Resu
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn plan(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Result<DataFrame, Error> {
-    let source = source::counted(view, &request.filter)?;
+    let columns = request.by.map_or(&[][..], Dimension::columns);
+    let source = source::counted(view, &request.filter, columns, request.interval.grain())?;
     let bucket = date_trunc(lit(request.interval.name()), source.received).alias(BUCKET);
     let keys = [Some(bucket), place(groups)?].into_iter().flatten().collect();
     let counted = source.rows.aggregate(keys, vec![source.records.alias(NUMBER)])?;

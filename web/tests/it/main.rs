@@ -28,6 +28,7 @@ mod records_api;
 mod redelivery;
 mod retention;
 mod roles;
+mod rollup_questions;
 mod rollups;
 mod seeds;
 mod servers;

@@ -26,6 +26,7 @@ use telemetrics_testkit::wait_until;
 use tokio::runtime::Runtime;
 
 use crate::maintenance::settings;
+use crate::rollup_questions;
 
 /// In the middle of an hour.
 const NOW: TimestampUs = TimestampUs::from_s(1_795_342_080);
@@ -190,6 +191,7 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
     check(&table, &recent, &records, windows, "many files and records in memory").await;
     lose_rollups(&table);
     check(&table, &recent, &records, windows, "some files without rollups").await;
+    rollup_questions::check(&table, &recent, &policy(), NOW, &windows[..1]).await;
     maintain(&data).await;
     check(&table, &recent, &records, windows, "merged, without what is expired").await;
 }

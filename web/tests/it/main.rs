@@ -29,6 +29,7 @@ mod redelivery;
 mod retention;
 mod roles;
 mod rollups;
+mod rollups_clickhouse;
 mod seeds;
 mod servers;
 mod space;

@@ -16,7 +16,7 @@ use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::rollups::Rollup;
 
-use crate::clickhouse::{ClickHouseSettings, Reader, records_table, session_state};
+use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
 use crate::embedded::{EmbeddedReader, Snapshot};
 use crate::error::Error;
 use crate::expiry;
@@ -193,8 +193,7 @@ impl View {
     }
 
     fn living_in(&self, state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame, Error> {
-        let plan = LogicalPlanBuilder::scan(RECORDS, provider_as_source(table), None)?.build()?;
-        let records = DataFrame::new(state, plan);
+        let records = scan(state, table)?;
         Ok(match expiry::living(&self.policy, self.now) {
             Some(living) => records.filter(living)?,
             None => records,
@@ -215,11 +214,19 @@ impl View {
         }
         let parts = match &self.content {
             Content::Embedded(snapshot) => snapshot.rollup(rollup, &self.state)?,
-            Content::ClickHouse { .. } => return Ok(None),
+            Content::ClickHouse { table, .. } => {
+                rollup_parts(rollup, scan(self.state.clone(), Arc::clone(table))?)?
+            }
         };
         let shown = Shown { policy: &self.policy, now: self.now, window };
         Ok(Some(rows(rollup, parts, &shown)?))
     }
+}
+
+/// All records of a table, whatever retention says.
+fn scan(state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame, Error> {
+    let plan = LogicalPlanBuilder::scan(RECORDS, provider_as_source(table), None)?.build()?;
+    Ok(DataFrame::new(state, plan))
 }
 
 fn config() -> SessionConfig {

@@ -14,7 +14,9 @@ mod groups;
 mod literals;
 mod or_null;
 mod pushdown;
+mod rollups;
 mod types;
 
 pub use client::{ClickHouseSettings, Reader, records_table, session_state};
 pub use error::ClickHouseError;
+pub(crate) use rollups::parts as rollup_parts;

@@ -30,6 +30,7 @@ mod retention;
 mod roles;
 mod rollup_questions;
 mod rollups;
+mod rollups_clickhouse;
 mod seeds;
 mod servers;
 mod space;

@@ -10,7 +10,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
-use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, Window};
+use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, View, Window};
 use telemetrics_collector::Collector;
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{EmbeddedStore, MaintenanceSettings, Store};
@@ -43,17 +43,18 @@ impl Clock for Fixed {
     }
 }
 
-fn records(seed: u64) -> Vec<Arc<Record>> {
-    let end = TimestampUs(NOW.0 + 1);
+/// Records of the days before `now`, in the order of their reception.
+pub(crate) fn records(seed: u64, now: TimestampUs) -> Vec<Arc<Record>> {
+    let end = TimestampUs(now.0 + 1);
     let fleet =
-        Fleet { start: TimestampUs(NOW.0 - DAYS * US_PER_DAY), machines: 20, ..Fleet::demo(seed, RECORDS, end) };
+        Fleet { start: TimestampUs(now.0 - DAYS * US_PER_DAY), machines: 20, ..Fleet::demo(seed, RECORDS, end) };
     let mut ids = IdSequence::after(CollectorNumber::default(), None);
     let records = generate(&fleet).map(|(at, report)| Arc::new(Record { id: ids.next(at), ts_reception: at, report }));
     records.collect()
 }
 
 /// Greetings live for a day and heartbeats for three, as far as a rule for their severity does not say less.
-fn policy() -> RetentionPolicy {
+pub(crate) fn policy() -> RetentionPolicy {
     let rule = |matcher, days| RetentionRule { matcher, days };
     let class = |class: &str| Matcher::Classification(class.to_owned());
     let rules = vec![
@@ -135,6 +136,7 @@ fn expected(
     rollup: Rollup,
     records: &[Arc<Record>],
     policy: &RetentionPolicy,
+    now: TimestampUs,
     window: Window,
 ) -> BTreeMap<String, i64> {
     let is_shown = |record: &&Arc<Record>| {
@@ -144,7 +146,7 @@ fn expected(
             severity: report.severity,
             machine_id: &report.machine_id,
         };
-        policy.last_seen(&subject, record.ts_reception).is_none_or(|last| last >= NOW)
+        policy.last_seen(&subject, record.ts_reception).is_none_or(|last| last >= now)
             && window.from.is_none_or(|from| record.ts_reception >= from)
             && window.before.is_none_or(|before| record.ts_reception < before)
     };
@@ -163,19 +165,31 @@ async fn check(table: &Path, recent: &Recent, records: &[Arc<Record>], windows: 
         let reader = EmbeddedReader::open(table, CollectorNumber::default(), recent.clone()).await.expect("a reader");
         let limits = Limits { retention: policy.clone(), ..Limits::default() };
         let view = Analytics::embedded(reader, limits).expect("an engine").at(NOW).await.expect("a view");
-        for (rollup, window) in Rollup::ALL.into_iter().flat_map(|rollup| windows.iter().map(move |w| (rollup, *w))) {
-            let frame = view.rollup(rollup, window).expect("a plan").expect("a rollup");
-            let names: Vec<&str> = [rollup.bucket()].iter().chain(rollup.keys()).copied().collect();
-            let found = counts(rollup, &names, &frame.collect().await.expect("rows"));
-            let expected = expected(rollup, records, &policy, window);
-            let differs = found.iter().chain(&expected).find(|(key, _)| found.get(*key) != expected.get(*key));
-            assert_eq!(differs, None, "{what}: {rollup:?} {window:?}");
-        }
+        check_view(&view, records, &policy, NOW, windows, what).await;
     }
 }
 
-fn windows() -> impl Strategy<Value = Vec<Window>> {
-    let end = prop_oneof![Just(NOW.0), Just(Rollup::Hourly.bucket_of(NOW).0), Just(Rollup::Daily.bucket_of(NOW).0)];
+/// Asks a view for every rollup in every window.
+pub(crate) async fn check_view(
+    view: &View,
+    records: &[Arc<Record>],
+    policy: &RetentionPolicy,
+    now: TimestampUs,
+    windows: &[Window],
+    what: &str,
+) {
+    for (rollup, window) in Rollup::ALL.into_iter().flat_map(|rollup| windows.iter().map(move |w| (rollup, *w))) {
+        let frame = view.rollup(rollup, window).expect("a plan").expect("a rollup");
+        let names: Vec<&str> = [rollup.bucket()].iter().chain(rollup.keys()).copied().collect();
+        let found = counts(rollup, &names, &frame.collect().await.expect("rows"));
+        let expected = expected(rollup, records, policy, now, window);
+        let differs = found.iter().chain(&expected).find(|(key, _)| found.get(*key) != expected.get(*key));
+        assert_eq!(differs, None, "{what}: {rollup:?} {window:?}");
+    }
+}
+
+pub(crate) fn windows(now: TimestampUs) -> impl Strategy<Value = Vec<Window>> {
+    let end = prop_oneof![Just(now.0), Just(Rollup::Hourly.bucket_of(now).0), Just(Rollup::Daily.bucket_of(now).0)];
     let instant = (end, 0..DAYS, 0_i64..3, -1_i64..=1)
         .prop_map(|(end, days, hours, edge)| TimestampUs(end - days * US_PER_DAY - hours * US_PER_HOUR + edge));
     let instant = prop::option::of(instant);
@@ -185,7 +199,7 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
 
 async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
     let directory = tempfile::tempdir().expect("a directory");
-    let (data, recent, records) = (DataDir::new(directory.path()), Recent::default(), records(seed));
+    let (data, recent, records) = (DataDir::new(directory.path()), Recent::default(), records(seed, NOW));
     let table = data.records_table();
     deliver(&table, &records, &recent).await;
     check(&table, &recent, &records, windows, "many files and records in memory").await;
@@ -200,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 4, ..ProptestConfig::default() })]
 
     #[test]
-    fn rollups_give_what_the_records_give(seed in any::<u64>(), windows in windows()) {
+    fn rollups_give_what_the_records_give(seed in any::<u64>(), windows in windows(NOW)) {
         Runtime::new().expect("a runtime").block_on(deliver_merge_and_ask(seed, &windows));
     }
 }

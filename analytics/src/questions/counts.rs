@@ -6,7 +6,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{SortExpr, col};
 
 use super::keys::{Dimension, Key};
-use super::source;
+use super::source::{self, Exact};
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::view::View;
@@ -58,7 +58,7 @@ pub async fn counts(view: &View, filter: &RecordFilter, by: Dimension, limit: us
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn plan(view: &View, filter: &RecordFilter, by: Dimension, limit: usize) -> Result<DataFrame, Error> {
-    let source = source::counted(view, filter)?;
+    let source = source::counted(view, filter, by.columns(), Exact::Day)?;
     let counted = source.rows.aggregate(by.groups(), vec![source.records.alias(NUMBER)])?;
     let order: Vec<SortExpr> = [col(NUMBER).sort(false, false)].into_iter().chain(by.order()).collect();
     Ok(counted.sort(order)?.limit(0, Some(limit + 1))?)

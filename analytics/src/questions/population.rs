@@ -6,16 +6,17 @@ use arrow::array::{AsArray, RecordBatch};
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::count_distinct;
 use datafusion::logical_expr::col;
+use telemetrics_schema::rollups::HEARTBEAT;
 
 use super::counts::{GROUPS_MAX, numbers};
 use super::keys::text_at;
+use super::source;
 use crate::error::Error;
 use crate::filter::{ClassPattern, RecordFilter};
 use crate::view::View;
 
-/// The classification of heartbeats.
-pub const HEARTBEAT: &str = "org.clearlinux/heartbeat/ping";
-
+const KEYS: [&str; 3] = ["system_name", "build", "external"];
+const MACHINE: &str = "machine_id";
 /// Any name that no column has.
 const NUMBER: &str = "number";
 
@@ -64,9 +65,11 @@ pub async fn population(view: &View, filter: &RecordFilter, limit: usize) -> Res
 pub fn plan(view: &View, filter: &RecordFilter, limit: usize) -> Result<DataFrame, Error> {
     let heartbeats = Some(ClassPattern::Exact(HEARTBEAT.to_owned()));
     let heartbeats = RecordFilter { classification: heartbeats, ..filter.clone() };
-    let keys = || ["system_name", "build", "external"].into_iter().map(col);
-    let machines = count_distinct(col("machine_id")).alias(NUMBER);
-    let counted = heartbeats.of(view.records()?)?.aggregate(keys().collect(), vec![machines])?;
+    let keys = || KEYS.into_iter().map(col);
+    let machines = count_distinct(col(MACHINE)).alias(NUMBER);
+    let columns = KEYS.into_iter().chain([MACHINE]).collect::<Vec<_>>();
+    let rows = source::heartbeats(view, &heartbeats, &columns)?;
+    let counted = rows.aggregate(keys().collect(), vec![machines])?;
     let order = keys().map(|key| key.sort(true, false));
     let order = [col(NUMBER).sort(false, false)].into_iter().chain(order).collect();
     Ok(counted.sort(order)?.limit(0, Some(limit + 1))?)

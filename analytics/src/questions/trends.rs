@@ -16,7 +16,7 @@ use telemetrics_schema::time::{S_PER_DAY, US_PER_S};
 
 use super::counts::{counts, numbers};
 use super::keys::{Dimension, Key};
-use super::source;
+use super::source::{self, Exact};
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::view::View;
@@ -158,7 +158,9 @@ async fn cells(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Resu
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn plan(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Result<DataFrame, Error> {
-    let source = source::counted(view, &request.filter)?;
+    let exact = if request.interval == Interval::Hour { Exact::Hour } else { Exact::Day };
+    let columns = request.by.map_or(&[][..], Dimension::columns);
+    let source = source::counted(view, &request.filter, columns, exact)?;
     let bucket = date_trunc(lit(request.interval.name()), source.received).alias(BUCKET);
     let keys = [Some(bucket), place(groups)?].into_iter().flatten().collect();
     let counted = source.rows.aggregate(keys, vec![source.records.alias(NUMBER)])?;

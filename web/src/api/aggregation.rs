@@ -1,6 +1,6 @@
 //! What all endpoints that count have in common: their parameters and the form of their answers.
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use telemetrics_analytics::filter::RecordFilter;
@@ -11,9 +11,14 @@ use telemetrics_schema::TimestampUs;
 use super::filters::FilterReader;
 use super::params::{Pairs, limit, no_duplicates};
 use crate::error::InvalidParameter;
+use crate::formats::csv_cell::{ROW_END, write_text};
+use crate::formats::{Choice, Format};
 
 /// Says that an answer lacks its smallest groups, because there are more than it may have.
 pub(super) const MORE: &str = "x-telemetrics-more";
+
+/// The formats of an answer.
+const FORMATS: [Format; 2] = [Format::Json, Format::Csv];
 
 /// What every endpoint reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,27 +27,37 @@ pub(super) struct Asked {
     pub(super) filter: RecordFilter,
     /// At most so many rows.
     pub(super) limit: usize,
+    /// In which format, when a parameter says so.
+    format: Option<Format>,
+}
+
+impl Asked {
+    /// The format of the answer to a request with these headers.
+    pub(super) fn format(&self, headers: &HeaderMap) -> Format {
+        Choice::of(self.format, &FORMATS, headers).format
+    }
 }
 
 /// Takes a parameter that only one endpoint has; `false` when it is none.
 pub(super) type Own<'a> = dyn FnMut(&str, &str) -> Result<bool, InvalidParameter> + 'a;
 
-/// Reads the parameters of an endpoint at the instant `now`: its `own` ones, `limit`, and the filters of records.
+/// Reads the parameters of an endpoint at the instant `now`: its `own` ones, `limit`, `format`, and the filters of records.
 ///
 /// # Errors
 /// The first parameter that is unknown, given twice or not as it has to be.
 pub(super) fn read(pairs: &Pairs, now: TimestampUs, own: &mut Own<'_>) -> Result<Asked, InvalidParameter> {
-    let mut rows = GROUPS_MAX;
+    let (mut rows, mut format) = (GROUPS_MAX, None);
     let mut filter = FilterReader::default();
     no_duplicates(pairs)?;
     for (name, value) in pairs {
         match name.as_str() {
             _ if own(name, value)? => {}
+            "format" => format = Some(Format::parse(name, value, &FORMATS)?),
             "limit" => rows = limit(name, value, GROUPS_MAX)?,
             _ => filter.take(name, value)?,
         }
     }
-    Ok(Asked { filter: filter.finish(now), limit: rows })
+    Ok(Asked { filter: filter.finish(now), limit: rows, format })
 }
 
 /// The rows of an answer.
@@ -71,16 +86,38 @@ impl Table {
         self.has_more = has_more;
     }
 
-    /// The answer: `{"rows": [{...}, ...]}`.
-    pub(super) fn into_response(self) -> Response {
-        let mut response = ([(header::CONTENT_TYPE, "application/json")], self.json()).into_response();
+    /// The answer in one of the formats that there are.
+    pub(super) fn into_response(self, format: Format) -> Response {
+        let body = match format {
+            Format::Csv => self.csv(),
+            _ => self.json().into_bytes(),
+        };
+        let content_type = HeaderValue::from_static(format.content_type());
+        let vary = HeaderValue::from_static("Accept");
+        let mut response = ([(header::CONTENT_TYPE, content_type), (header::VARY, vary)], body).into_response();
         if self.has_more {
             response.headers_mut().insert(MORE, HeaderValue::from_static("true"));
         }
         response
     }
 
-    /// Keys in the order of the columns: people read it, too.
+    /// A row of names, then the rows. What is null is empty.
+    fn csv(&self) -> Vec<u8> {
+        let mut out = self.columns.join(",").into_bytes();
+        out.extend_from_slice(ROW_END);
+        for row in &self.rows {
+            for (place, value) in row.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_cell(value, &mut out);
+            }
+            out.extend_from_slice(ROW_END);
+        }
+        out
+    }
+
+    /// `{"rows": [{...}, ...]}`, with keys in the order of the columns: people read it, too.
     fn json(&self) -> String {
         let row = |row: &Vec<Value>| {
             let pairs = self.columns.iter().zip(row).map(|(name, value)| format!("\"{name}\":{value}"));
@@ -88,6 +125,14 @@ impl Table {
         };
         let rows: Vec<String> = self.rows.iter().map(row).collect();
         format!("{{\"rows\":[{}]}}", rows.join(","))
+    }
+}
+
+fn write_cell(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => {}
+        Value::String(text) => write_text(text, out),
+        other => out.extend_from_slice(other.to_string().as_bytes()),
     }
 }
 
@@ -122,6 +167,15 @@ mod tests {
     }
 
     #[test]
+    fn a_sheet_has_names_and_no_formulas() {
+        let mut table = Table::new(["system_name", "build", "records"]);
+        table.push(["a,\"b\"".into(), Value::Null, 7.into()]);
+        table.push(["=1+1".into(), "-1".into(), 0.into()]);
+        let text = String::from_utf8(table.csv()).expect("UTF-8");
+        assert_eq!(text, "system_name,build,records\r\n\"a,\"\"b\"\"\",,7\r\n'=1+1,'-1,0\r\n");
+    }
+
+    #[test]
     fn an_own_parameter_goes_before_filters() {
         let pairs = |text: &str| url::form_urlencoded::parse(text.as_bytes()).into_owned().collect::<Vec<_>>();
         let mut days = None;
@@ -133,9 +187,13 @@ mod tests {
         let asked = read(&pairs("days=3&severity=2&limit=10000"), TimestampUs(0), &mut own).expect("valid");
         assert_eq!((asked.limit, asked.filter.severities), (10_000, vec![2]));
         assert_eq!(days.as_deref(), Some("3"));
-        for (wrong, name) in
-            [("limit=0", "limit"), ("limit=10001", "limit"), ("a=b", "a"), ("limit=1&limit=1", "limit")]
-        {
+        for (wrong, name) in [
+            ("limit=0", "limit"),
+            ("limit=10001", "limit"),
+            ("a=b", "a"),
+            ("format=parquet", "format"),
+            ("limit=1&limit=1", "limit"),
+        ] {
             let error = read(&pairs(wrong), TimestampUs(0), &mut |_, _| Ok(false)).expect_err(wrong);
             assert_eq!(error.name, name);
         }

@@ -3,6 +3,7 @@
 //! The rows are the largest first. Without a window in the filters they are about everything that is retained.
 
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use telemetrics_analytics::questions::counts::counts;
 use telemetrics_analytics::questions::keys::Dimension;
@@ -17,8 +18,12 @@ use crate::state::AppState;
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
-pub async fn builds(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
-    counted(&state, &pairs, Dimension::Build).await
+pub async fn builds(
+    state: State<AppState>,
+    headers: HeaderMap,
+    pairs: Query<Vec<(String, String)>>,
+) -> Result<Response, WebError> {
+    counted(&state, &headers, &pairs, Dimension::Build).await
 }
 
 /// `{"rows": [{"classification", "records"}, ...]}`.
@@ -27,28 +32,37 @@ pub async fn builds(state: State<AppState>, pairs: Query<Vec<(String, String)>>)
 /// 400 names the parameter that cannot be used.
 pub async fn classifications(
     state: State<AppState>,
+    headers: HeaderMap,
     pairs: Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
-    counted(&state, &pairs, Dimension::Classification).await
+    counted(&state, &headers, &pairs, Dimension::Classification).await
 }
 
 /// `{"rows": [{"host_type", "records"}, ...]}`.
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
-pub async fn platforms(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
-    counted(&state, &pairs, Dimension::Platform).await
+pub async fn platforms(
+    state: State<AppState>,
+    headers: HeaderMap,
+    pairs: Query<Vec<(String, String)>>,
+) -> Result<Response, WebError> {
+    counted(&state, &headers, &pairs, Dimension::Platform).await
 }
 
 /// `{"rows": [{"severity", "records"}, ...]}`.
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
-pub async fn severities(state: State<AppState>, pairs: Query<Vec<(String, String)>>) -> Result<Response, WebError> {
-    counted(&state, &pairs, Dimension::Severity).await
+pub async fn severities(
+    state: State<AppState>,
+    headers: HeaderMap,
+    pairs: Query<Vec<(String, String)>>,
+) -> Result<Response, WebError> {
+    counted(&state, &headers, &pairs, Dimension::Severity).await
 }
 
-async fn counted(state: &AppState, pairs: &Pairs, by: Dimension) -> Result<Response, WebError> {
+async fn counted(state: &AppState, headers: &HeaderMap, pairs: &Pairs, by: Dimension) -> Result<Response, WebError> {
     let now = state.clock.now();
     let query = aggregation::read(pairs, now, &mut |_, _| Ok(false))?;
     let asked = state.ask_at(now).await?;
@@ -58,5 +72,5 @@ async fn counted(state: &AppState, pairs: &Pairs, by: Dimension) -> Result<Respo
         table.push(values(group.key).into_iter().chain([group.records.into()]));
     }
     table.has_more(counts.has_more);
-    Ok(with_pending(table.into_response(), asked.pending))
+    Ok(with_pending(table.into_response(query.format(headers)), asked.pending))
 }

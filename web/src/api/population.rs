@@ -4,6 +4,7 @@
 //! days, so that longer windows count a machine more than once.
 
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use telemetrics_analytics::questions::population::population;
 use telemetrics_schema::TimestampUs;
@@ -36,6 +37,7 @@ const NOT_HERE: [&str; 8] = [
 /// 400 names the parameter that cannot be used.
 pub async fn show(
     State(state): State<AppState>,
+    headers: HeaderMap,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
     let now = state.clock.now();
@@ -48,7 +50,7 @@ pub async fn show(
         table.push([group.system_name.into(), group.build.into(), source.into(), group.machines.into()]);
     }
     table.has_more(population.has_more);
-    Ok(with_pending(table.into_response(), asked.pending))
+    Ok(with_pending(table.into_response(query.format(&headers)), asked.pending))
 }
 
 fn read(pairs: &Pairs, now: TimestampUs) -> Result<aggregation::Asked, InvalidParameter> {

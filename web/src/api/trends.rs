@@ -5,13 +5,14 @@
 //! record that is retained; the last one is that of now.
 
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::trends::{Interval, SeriesOf, TOP_MAX, Trend, TrendRequest, trend};
 use telemetrics_schema::TimestampUs;
 
-use super::aggregation::{self, Table, instant, values};
+use super::aggregation::{self, Asked, Table, instant, values};
 use super::params::{Pairs, limit};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
@@ -36,16 +37,18 @@ const DIMENSIONS: [(&str, Dimension); 4] = [
 /// 400 names the parameter that cannot be used, or says that there would be too many buckets.
 pub async fn show(
     State(state): State<AppState>,
+    headers: HeaderMap,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
     let now = state.clock.now();
-    let request = request(&pairs, now)?;
+    let (request, common) = request(&pairs, now)?;
     let asked = state.ask_at(now).await?;
     let trend = trend(&asked.view, &request, now).await?;
-    Ok(with_pending(table(&request, trend).into_response(), asked.pending))
+    let response = table(&request, trend).into_response(common.format(&headers));
+    Ok(with_pending(response, asked.pending))
 }
 
-fn request(pairs: &Pairs, now: TimestampUs) -> Result<TrendRequest, InvalidParameter> {
+fn request(pairs: &Pairs, now: TimestampUs) -> Result<(TrendRequest, Asked), InvalidParameter> {
     let (mut interval, mut by, mut top) = (Interval::Day, None, None);
     let mut own = |name: &str, value: &str| {
         match name {
@@ -62,7 +65,8 @@ fn request(pairs: &Pairs, now: TimestampUs) -> Result<TrendRequest, InvalidParam
     if top.is_some() && by.is_none() {
         return Err(InvalidParameter::new("top", "needs by, which says of what"));
     }
-    Ok(TrendRequest { filter: asked.filter, interval, by, top: top.unwrap_or(TOP_DEFAULT) })
+    let request = TrendRequest { filter: asked.filter.clone(), interval, by, top: top.unwrap_or(TOP_DEFAULT) };
+    Ok((request, asked))
 }
 
 fn read_interval(name: &str, value: &str) -> Result<Interval, InvalidParameter> {
@@ -101,7 +105,7 @@ mod tests {
 
     fn read(query: &str) -> Result<TrendRequest, InvalidParameter> {
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        request(&pairs, TimestampUs::from_s(1_795_342_080))
+        Ok(request(&pairs, TimestampUs::from_s(1_795_342_080))?.0)
     }
 
     #[test]

@@ -13,8 +13,12 @@ type Counted = (Vec<Value>, usize);
 /// An endpoint, the columns of its keys, and the key of a record.
 type Endpoint = (&'static str, &'static [&'static str], fn(&Seed) -> Vec<Value>);
 
+/// A filter that lets every record pass, and that no rollup can answer.
+const EVERY_RECORD: &str = "from_id=0";
+
 /// Requests that cannot be answered, and what the message has to name.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 13] = [
+    ("builds?format=parquet", "format"),
     ("builds?no_such=1", "no_such"),
     ("builds?limit=0", "limit"),
     ("classifications?limit=10001", "limit"),
@@ -76,6 +80,7 @@ fn counts_are_by_their_keys(server: &Server, seeds: &[Seed]) {
             let found: Vec<Counted> = rows.iter().map(|row| counted(row, columns, "records")).collect();
             let expected = largest_first(seeds.iter().filter(|seed| passes(seed)).map(key));
             assert_eq!(found, expected, "{endpoint}?{query}");
+            assert_eq!(self::rows(server, &format!("{endpoint}?{query}&{EVERY_RECORD}")), rows, "{endpoint}?{query}");
         }
     }
 }
@@ -84,9 +89,16 @@ fn counts_are_by_their_keys(server: &Server, seeds: &[Seed]) {
 fn answers_look_as_ever(server: &Server) {
     let builds = server.get("/api/builds?classification=org.clearlinux/*&severity=1,2");
     assert_eq!(builds.header("content-type"), Some("application/json"));
+    let sheet = server.get("/api/builds?classification=org.clearlinux/*&severity=1,2&format=csv");
+    assert!(sheet.header("content-type").is_some_and(|kind| kind.starts_with("text/csv")));
+    let request =
+        "GET /api/builds?classification=org.clearlinux/*&severity=1,2 HTTP/1.1\r\nHost: x\r\nAccept: text/csv\r\n\r\n";
+    let accepted = server.send(request.as_bytes());
+    assert_eq!(accepted.text(), sheet.text());
     // Both stores give them.
     insta::allow_duplicates! {
         insta::assert_snapshot!(builds.text(), @r#"{"rows":[{"system_name":"arch","build":"33010","records":2},{"system_name":"clear-linux-os","build":"33010","records":2},{"system_name":"debian","build":"12","records":2},{"system_name":"arch","build":"rolling","records":1},{"system_name":"clear-linux-os","build":"33020","records":1},{"system_name":"debian","build":"12.10","records":1}]}"#);
+        insta::assert_snapshot!(sheet.text().replace("\r\n", "|"), @"system_name,build,records|arch,33010,2|clear-linux-os,33010,2|debian,12,2|arch,rolling,1|clear-linux-os,33020,1|debian,12.10,1|");
         insta::assert_snapshot!(server.get("/api/severities").text(), @r#"{"rows":[{"severity":1,"records":8},{"severity":2,"records":8},{"severity":3,"records":7},{"severity":4,"records":7}]}"#);
         insta::assert_snapshot!(server.get("/api/population?days=1").text(), @r#"{"rows":[{"system_name":"arch","build":"33010","data_source":"internal","machines":1},{"system_name":"arch","build":"rolling","data_source":"internal","machines":1},{"system_name":"clear-linux-os","build":"33010","data_source":"external","machines":1},{"system_name":"clear-linux-os","build":"33020","data_source":"internal","machines":1},{"system_name":"debian","build":"12","data_source":"internal","machines":1},{"system_name":"debian","build":"12.10","data_source":"internal","machines":1}]}"#);
     }
@@ -105,6 +117,7 @@ fn trends_add_up(server: &Server, seeds: &[Seed]) {
     for interval in ["hour", "day", "week"] {
         let all = rows(server, &format!("trends?interval={interval}"));
         assert_eq!(sum(&all), SEEDS, "{interval}");
+        assert_eq!(rows(server, &format!("trends?interval={interval}&{EVERY_RECORD}")), all, "{interval}");
         let by_severity = rows(server, &format!("trends?interval={interval}&by=severity&data_source=internal"));
         for severity in 1..=4 {
             let of_it = |row: &&Value| row["severity"] == json!(severity);

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::questions::counts::{self, Count, counts};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
-use telemetrics_analytics::questions::population::{self, HEARTBEAT, Machines, population};
+use telemetrics_analytics::questions::population::{self, Machines, population};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest, trend};
 use telemetrics_analytics::{Analytics, Limits, View};
 use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::rollups::HEARTBEAT;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{Record, TimestampUs};
 

@@ -1,11 +1,11 @@
 //! What a filter form offers: the classifications, systems and builds that occur.
 
-use datafusion::logical_expr::{Expr, col};
-
 use arrow::array::AsArray;
+use datafusion::logical_expr::col;
 
+use super::source::{self, Grain};
 use crate::error::Error;
-use crate::filter::text;
+use crate::filter::RecordFilter;
 use crate::view::View;
 
 /// Most builds that a form offers: the newest ones; older ones can be typed.
@@ -29,8 +29,7 @@ pub struct Offered {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
-    let of_system = system_name.map(|name| col("system_name").eq(text(name)));
-    let mut builds = distinct(view, "build", of_system).await?;
+    let mut builds = distinct(view, "build", system_name).await?;
     builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)));
     builds.truncate(BUILDS_MAX);
     let mut classifications = distinct(view, "classification", None).await?;
@@ -40,13 +39,10 @@ pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, 
     Ok(Offered { classifications, systems, builds })
 }
 
-async fn distinct(view: &View, column: &str, condition: Option<Expr>) -> Result<Vec<String>, Error> {
-    let records = view.records()?;
-    let records = match condition {
-        Some(condition) => records.filter(condition)?,
-        None => records,
-    };
-    let rows = records.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?;
+async fn distinct(view: &View, column: &str, system_name: Option<&str>) -> Result<Vec<String>, Error> {
+    let filter = RecordFilter { system_name: system_name.map(str::to_owned), ..RecordFilter::default() };
+    let occurring = source::counted(view, &filter, &[column], Grain::Day)?.rows;
+    let rows = occurring.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?;
     let mut values = Vec::new();
     for batch in rows.collect().await? {
         let texts = batch.column(0).as_string_view_opt();

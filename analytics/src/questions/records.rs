@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, UInt64Array};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
+use arrow::datatypes::Int64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{col, lit};
@@ -16,6 +17,7 @@ use telemetrics_schema::{Record, RecordId, TimestampUs};
 
 use super::cursor::CYCLE;
 pub use super::cursor::{Cursor, Seen};
+use super::source::{self, Grain};
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::rows::{Held, Rows};
@@ -218,7 +220,15 @@ fn with_neighbours(records: Vec<Record>, cursor: Option<&Cursor>, has_more: bool
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
-    Ok(filtered(view, filter)?.count().await? as u64)
+    let source = source::counted(view, filter, &[], Grain::Day)?;
+    let counted = source.rows.aggregate(vec![], vec![source.records])?.collect().await?;
+    let number = counted.first().and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
+    let number = number.filter(|number| !number.is_empty());
+    // The sum of no rows is NULL.
+    let number = number.map(|number| if number.is_null(0) { 0 } else { number.value(0) });
+    number
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or_else(|| Error::Internal("a count without a number".to_owned()))
 }
 
 /// The record with this identifier, when there is one.

@@ -23,7 +23,7 @@ mod source;
 mod target;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use telemetrics_analytics::questions::contents::{Content, Contents, checksums, contents};
@@ -41,6 +41,8 @@ use trouble::{Trouble, patiently};
 
 /// Records that the server may delete within so many seconds are not compared: its clock may be ahead of ours.
 const CLOCKS_APART_S: i64 = S_PER_DAY / 24;
+/// Identifiers that collectors give out are not smaller than those of this instant, 2025-01-01; imported ones are.
+const NAMED_SINCE: TimestampUs = TimestampUs::from_s(1_735_689_600);
 
 /// Moves what is not there yet, and says so on standard output.
 ///
@@ -52,8 +54,7 @@ pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), StartErro
     )?;
     let source = Source::lock(config).await?;
     let everything = by_day(contents(&source.all(clock.now()).await?, i32::MIN..=i32::MAX).await?);
-    let numbers = everything.values().flat_map(BTreeMap::keys).copied();
-    let target = Box::pin(Target::open(config, server, numbers)).await?;
+    let target = Box::pin(Target::open(config, server, &collectors(&everything))).await?;
     let notes = Notes::open(&config.data_dir, &target.table, source.version)?;
     let mut moving = Moving { source, target, clock, notes, shown: Shown::new(records_in(&everything)) };
     Box::pin(moving.all_days(&everything)).await.map_err(|error| {
@@ -150,6 +151,13 @@ fn by_day(contents: Contents) -> BTreeMap<i32, Day> {
     days
 }
 
+/// The collectors that have named records. Identifiers of imported records name none, whatever their bits are.
+fn collectors(days: &BTreeMap<i32, Day>) -> BTreeSet<i64> {
+    let named = RecordId::first_at(NAMED_SINCE);
+    let numbers = days.values().flatten().filter(|(_, content)| content.last >= named);
+    numbers.map(|(number, _)| *number).collect()
+}
+
 fn records(day: &Day) -> u64 {
     day.values().map(|content| content.records).sum()
 }
@@ -175,9 +183,19 @@ fn said(content: Option<&Content>) -> String {
 mod tests {
     use super::*;
 
+    fn content(first: i64, last: i64) -> Content {
+        Content { records: 2, first: RecordId(first), last: RecordId(last), checksum: 0 }
+    }
+
+    #[test]
+    fn imported_records_have_no_collector() {
+        let named = RecordId::first_at(NAMED_SINCE).0;
+        let days = by_day(Contents::from([((1, 3), content(200, named - 1)), ((2, 5), content(300, named))]));
+        assert_eq!(collectors(&days), BTreeSet::from([5]));
+    }
+
     #[test]
     fn a_day_reaches_from_the_smallest_identifier_of_all_collectors_to_the_greatest() {
-        let content = |first, last| Content { records: 2, first: RecordId(first), last: RecordId(last), checksum: 0 };
         let days =
             by_day(Contents::from([((1, 0), content(5, 9)), ((1, 3), content(2, 7)), ((2, 0), content(11, 11))]));
         assert_eq!((ids(&days[&1]), ids(&days[&2])), (2..=9, 11..=11));

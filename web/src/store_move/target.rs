@@ -1,5 +1,7 @@
 //! The ClickHouse database that records are moved to.
 
+use std::collections::BTreeSet;
+
 use telemetrics_analytics::{Analytics, Limits, View};
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{Holding, Receiving, Store};
@@ -27,12 +29,14 @@ impl Target {
     pub(super) async fn open(
         config: &Config,
         server: &ClickHouse,
-        numbers: impl Iterator<Item = i64>,
+        numbers: &BTreeSet<i64>,
     ) -> Result<Self, StartError> {
         let data = DataDir::new(&config.data_dir);
         let store = clickhouse::claiming(config, server, &data, config.collector_number)?;
         let Receiving { table, expires } = clickhouse::ready(store.receive().await, server)?;
-        for number in numbers.filter_map(collector).filter(|number| *number != config.collector_number) {
+        for number in
+            numbers.iter().filter_map(|number| collector(*number)).filter(|number| *number != config.collector_number)
+        {
             let other = clickhouse::claiming(config, server, &data, number)?;
             clickhouse::ready(other.receive().await, server).map_err(|error| {
                 format!(

@@ -295,15 +295,16 @@ async fn a_day_of_many_records_is_moved_in_several_batches() {
 #[tokio::test]
 async fn every_number_in_the_table_is_taken_and_one_of_another_directory_is_refused() {
     let (embedded, (database, url)) = (Embedded::new(), database());
-    embedded.insert(0, vec![record(1, NOW, "of number 0")]).await;
-    embedded.insert(3, vec![record((3 << 6) + 2, NOW, "of number 3")]).await;
+    let of_number = |number| record(IdSequence::after(collector(number), None).next(NOW).0, NOW, "");
+    embedded.insert(0, vec![of_number(0)]).await;
+    embedded.insert(3, vec![of_number(3)]).await;
     embedded.moved(&url);
     let tables =
         format!("SELECT name FROM system.tables WHERE database = '{database}' AND name LIKE 'collector%' ORDER BY 1");
     assert_eq!(ClickHouse::shared().query(&tables), "collector_0\ncollector_3\n");
     assert_eq!(counts(ClickHouse::shared(), &database), "2\t2");
     let other = Embedded::new();
-    other.insert(3, vec![record((3 << 6) + 2, NOW, "of another collector")]).await;
+    other.insert(3, vec![of_number(3)]).await;
     let message = other.refused(&url);
     assert!(message.contains("collector number 0 belongs to another data directory"), "{message}");
     let config = other.path().join("t.toml");

@@ -1,6 +1,8 @@
 //! One UTC day of records as a Parquet file for analysts: in the order of the store, and byte for byte the same whenever
 //! it is made of the same records by the same program.
 
+mod slices;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -9,9 +11,6 @@ use std::path::Path;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{Int8Type, TimestampMicrosecondType};
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{col, lit};
-use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -28,9 +27,12 @@ use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::view::View;
+use slices::Slice;
 
-/// Memory of the query behind a file, in bytes; above it sorts spill to disk.
+/// Memory of the query behind a file, in bytes.
 pub const DATASET_MEMORY_BYTES: usize = 64 << 20;
+/// Rows that the query works on at a time: records may be large.
+const BATCH_ROWS: usize = 256;
 /// Rows that are given to the encoder at a time. Where they are cut decides over pages: it must not depend on the query.
 const CHUNK_ROWS: usize = 1_024;
 /// Batches that wait for the encoder.
@@ -67,46 +69,57 @@ pub fn instants(day: i32) -> Range<TimestampUs> {
 /// As the store's: see [`Error`]; [`Error::Unavailable`] also when the file cannot be written. Something may be at `path`
 /// then.
 pub async fn write(view: &View, day: i32, policy: &RetentionPolicy, path: &Path) -> Result<Written, Error> {
-    let stream = sorted(view, day).await?;
+    let view = view.apart(DATASET_MEMORY_BYTES, BATCH_ROWS)?;
     let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
     let (path, policy) = (path.to_owned(), policy.clone());
     let writer = tokio::task::spawn_blocking(move || Output::create(&path, policy)?.fill(receiver));
-    let fed = feed(stream, sender).await;
+    let fed = feed(&view, day, sender).await;
     let written = writer.await.map_err(|error| Error::Internal(error.to_string()))?;
     fed?;
     written
 }
 
-async fn sorted(view: &View, day: i32) -> Result<SendableRecordBatchStream, Error> {
-    let instants = instants(day);
-    let instant = |at: TimestampUs| lit(ScalarValue::TimestampMicrosecond(Some(at.0), None));
-    let within = col("ts_reception").gt_eq(instant(instants.start)).and(col("ts_reception").lt(instant(instants.end)));
-    let order = ["classification", "ts_reception", "id"].map(|name| col(name).sort(true, false));
-    let view = view.apart(DATASET_MEMORY_BYTES)?;
-    Ok(view.records()?.filter(within)?.sort(order.to_vec())?.execute_stream().await?)
+/// Gives the records of the day in their order. A slice that needs too much memory is asked for in parts.
+async fn feed(view: &View, day: i32, sender: Sender) -> Result<(), Error> {
+    let fed = feed_slices(view, day, &sender).await;
+    if fed.is_err() {
+        // A file must not look whole when it is not.
+        let _ = sender.send(Err(Incomplete)).await;
+    }
+    fed
 }
 
-/// Ends early when nobody takes the batches any more: the writer then has an error to tell.
-async fn feed(
-    mut stream: SendableRecordBatchStream,
-    sender: mpsc::Sender<Result<RecordBatch, ()>>,
-) -> Result<(), Error> {
-    while let Some(batch) = stream.next().await {
-        match batch {
-            Ok(batch) => {
-                if sender.send(Ok(batch)).await.is_err() {
+async fn feed_slices(view: &View, day: i32, sender: &Sender) -> Result<(), Error> {
+    let mut slices: Vec<Slice> = slices::of(view, instants(day)).await?;
+    slices.reverse();
+    while let Some(slice) = slices.pop() {
+        let mut stream = slice.records(view)?.execute_stream().await?;
+        let mut is_begun = false;
+        while let Some(batch) = stream.next().await {
+            match batch.map_err(Error::from) {
+                Ok(batch) => {
+                    is_begun = true;
+                    // The writer has an error to tell when it takes nothing any more.
+                    if sender.send(Ok(batch)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    let halves = slice.halves().filter(|_| matches!(error, Error::TooMuch(_)) && !is_begun);
+                    let [early, late] = halves.ok_or(error)?;
+                    slices.extend([late, early]);
                     break;
                 }
-            }
-            Err(error) => {
-                // A file must not look whole when it is not.
-                let _ = sender.send(Err(())).await;
-                return Err(error.into());
             }
         }
     }
     Ok(())
 }
+
+/// The records end before their end.
+struct Incomplete;
+
+type Sender = mpsc::Sender<Result<RecordBatch, Incomplete>>;
 
 struct Output {
     writer: ArrowWriter<Hashed>,
@@ -126,9 +139,10 @@ impl Output {
         Ok(Self { writer, chunks, policy, rows: 0, first_expiry: None })
     }
 
-    fn fill(mut self, mut batches: mpsc::Receiver<Result<RecordBatch, ()>>) -> Result<Written, Error> {
+    fn fill(mut self, mut batches: mpsc::Receiver<Result<RecordBatch, Incomplete>>) -> Result<Written, Error> {
         while let Some(batch) = batches.blocking_recv() {
-            let batch = batch.map_err(|()| Error::Unavailable("the records of the day ended early".to_owned()))?;
+            let batch =
+                batch.map_err(|Incomplete| Error::Unavailable("the records of the day ended early".to_owned()))?;
             self.take(batch)?;
         }
         self.chunks.finish_buffered_batch()?;

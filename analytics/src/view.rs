@@ -136,13 +136,15 @@ enum Content {
 }
 
 impl View {
-    /// The same view, whose queries share memory with no others and take at most `memory_bytes`; sorts spill above it.
+    /// The same view, whose queries share memory with no others, take at most `memory_bytes` (sorts spill above it, where
+    /// that is possible), and work on `batch_rows` at a time.
     ///
     /// # Errors
     /// [`Error::Internal`] when the query engine does not start.
-    pub fn apart(&self, memory_bytes: usize) -> Result<Self, Error> {
-        let runtime = runtime(memory_bytes)?;
-        let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build();
+    pub fn apart(&self, memory_bytes: usize, batch_rows: usize) -> Result<Self, Error> {
+        let config = self.state.config().clone().with_batch_size(batch_rows);
+        let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
+        let state = state.with_runtime_env(runtime(memory_bytes)?).build();
         Ok(Self { state, content: self.content.clone(), policy: self.policy.clone(), now: self.now })
     }
 

@@ -139,12 +139,15 @@ async fn in_time<T: Send + 'static>(
     work: impl Future<Output = Result<T, WebError>> + Send + 'static,
 ) -> Result<T, WebError> {
     let slow = || WebError::Unavailable("The files are being made; ask again".to_owned());
-    let ended = |error| WebError::Question(Error::Internal(format!("making a file: {error}")));
-    tokio::time::timeout(MAKE_WAIT, tokio::spawn(work)).await.map_err(|_| slow())?.map_err(ended)?
+    tokio::time::timeout(MAKE_WAIT, tokio::spawn(work)).await.map_err(|_| slow())?.map_err(unfinished)?
+}
+
+fn unfinished(error: impl std::fmt::Display) -> WebError {
+    WebError::Question(Error::Internal(format!("making a file: {error}")))
 }
 
 impl Parts {
-    async fn list(&self, now: TimestampUs) -> Result<Vec<Version>, WebError> {
+    async fn list(self: &Arc<Self>, now: TimestampUs) -> Result<Vec<Version>, WebError> {
         let sizes = self.sources.analytics.day_sizes().await?;
         self.on_shelf(|shelf| shelf.retain(&sizes.days().map(|(day, _)| day).collect()))?;
         let mut versions = Vec::new();
@@ -155,7 +158,7 @@ impl Parts {
         Ok(versions)
     }
 
-    async fn open(&self, day: i32, now: TimestampUs) -> Result<Option<(Version, File)>, WebError> {
+    async fn open(self: &Arc<Self>, day: i32, now: TimestampUs) -> Result<Option<(Version, File)>, WebError> {
         if !is_over(day, now) {
             return Ok(None);
         }
@@ -169,7 +172,7 @@ impl Parts {
     }
 
     /// The day's version as it has to be, made where it is missing; `None` when the day is not finished.
-    async fn current(&self, wanted: Wanted, now: TimestampUs) -> Result<Option<Version>, WebError> {
+    async fn current(self: &Arc<Self>, wanted: Wanted, now: TimestampUs) -> Result<Option<Version>, WebError> {
         if let Some(version) = self.ready(wanted)? {
             return Ok(Some(version));
         }
@@ -196,15 +199,19 @@ impl Parts {
         })
     }
 
-    async fn make(&self, wanted: Wanted) -> Result<Version, WebError> {
+    async fn make(self: &Arc<Self>, wanted: Wanted) -> Result<Version, WebError> {
         let path = self.on_shelf(|shelf| shelf.unfinished())?;
         let view = self.sources.analytics.at(wanted.until).await?;
         let written = dataset::write(&view, wanted.day, &self.sources.policy, &path).await;
-        let kept = written.map_err(WebError::from).and_then(|written| self.keep(wanted, written));
-        if kept.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        kept
+        let parts = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || {
+            let kept = written.map_err(WebError::from).and_then(|written| parts.keep(wanted, written));
+            if kept.is_err() {
+                let _ = fs::remove_file(&path);
+            }
+            kept
+        });
+        kept.await.map_err(unfinished)?
     }
 
     fn keep(&self, wanted: Wanted, written: dataset::Written) -> Result<Version, WebError> {

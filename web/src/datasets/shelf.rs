@@ -3,7 +3,7 @@
 //! A description outlives its file: what had to make room is made again, with the same bytes, when somebody asks for it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,8 @@ pub(super) struct Shelf {
     days: BTreeMap<i32, Kept>,
     /// Counts uses, to know what was not used for longest.
     uses: u64,
+    /// Holds the lock of the directory as long as it is open.
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -76,18 +78,21 @@ impl Shelf {
     /// Opens the shelf in `directory`, which is made when it is missing. What a killed process left there goes.
     ///
     /// # Errors
-    /// When the directory cannot be read or written.
+    /// When the directory cannot be read or written, or another process has it.
     pub(super) fn open(directory: &Path, quota_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let mut shelf = Self { directory: directory.to_owned(), quota_bytes, days: BTreeMap::new(), uses: 0 };
-        let names: HashSet<String> =
-            fs::read_dir(directory)?.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let (directory, lock) = (directory.to_owned(), lock(directory)?);
+        let mut shelf = Self { directory, quota_bytes, days: BTreeMap::new(), uses: 0, _lock: lock };
+        let names: HashSet<String> = fs::read_dir(&shelf.directory)?
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         for name in &names {
             shelf.describe(name, &names);
         }
         let known: HashSet<String> = shelf.days.values().flat_map(Kept::names).collect();
         for name in names.difference(&known) {
-            fs::remove_file(directory.join(name))?;
+            fs::remove_file(shelf.directory.join(name))?;
         }
         Ok(shelf)
     }
@@ -197,6 +202,15 @@ impl Shelf {
     }
 }
 
+fn lock(directory: &Path) -> io::Result<File> {
+    let file = File::open(directory)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("it is in use by another process")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl Kept {
     fn names(&self) -> impl Iterator<Item = String> {
         [self.version.description_name()].into_iter().chain(self.has_file.then(|| self.version.file_name()))
@@ -240,6 +254,8 @@ mod tests {
         let (_, mut reading) = shelf.file(1).expect("a file");
         put(&mut shelf, 1, "newer");
         assert_eq!(io::read_to_string(&mut reading).expect("read"), "old", "who reads it goes on");
+        assert!(Shelf::open(dir.path(), 100).expect_err("in use").to_string().contains("another process"));
+        drop(shelf);
         fs::write(dir.path().join("unfinished.tmp"), "half").expect("written");
         fs::write(dir.path().join("1970-01-03-0123456789abcdef.parquet"), "nobody's").expect("written");
         let mut shelf = Shelf::open(dir.path(), 100).expect("a shelf");

@@ -2,6 +2,7 @@
 //! changes a day.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +17,7 @@ use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use telemetrics_testkit::document::{Block, blocks};
 use telemetrics_testkit::http::{Answer, Connection};
-use telemetrics_testkit::{Chance, ClickHouse, Python, Server};
+use telemetrics_testkit::{Chance, ClickHouse, Python, Server, wait_until};
 
 use crate::servers::{PROGRAM, embedded, metric, records};
 
@@ -27,6 +28,18 @@ const LISTING: &str = "/datasets/records/";
 /// Records of each day of the corpus, with payloads that make most of a file.
 const DAY_RECORDS: i64 = 3_000;
 const PAYLOAD_BYTES: usize = 400;
+/// A day whose payloads are several times what its making may take.
+const LARGE_DAY_RECORDS: i64 = 80_000;
+const LARGE_BATCHES: i64 = 8;
+const LARGE_MEMORY_BYTES: u64 = 200 << 20;
+/// Whether the rows of a file are in its order.
+const CHECK_ORDER: &str = "
+import fsspec, pyarrow.parquet as pq
+with fsspec.open('URL') as file:
+    rows = pq.read_table(file, columns=['classification', 'ts_reception', 'id']).to_pylist()
+keys = [tuple(row.values()) for row in rows]
+print(keys == sorted(set(keys)))
+";
 const ALL_KEPT: &str = "retention = \"off\"\nread_wait_ms = 30000\n";
 
 /// The same for a whole test, also one that midnight comes upon.
@@ -105,13 +118,18 @@ fn configure(server: &Server, toml: &str) {
 
 /// The files of the listing by date.
 fn listing(server: &Server) -> BTreeMap<String, Value> {
+    wait_until("the files", || server.get(LISTING).status != 503);
     let mut answer = server.get_json(LISTING);
     let Value::Array(files) = answer["files"].take() else { panic!("no files: {answer}") };
     files.into_iter().map(|file| (file["date"].as_str().expect("a date").to_owned(), file)).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in digest(&SHA256, bytes).as_ref() {
+        write!(text, "{byte:02x}").expect("a text takes everything");
+    }
+    text
 }
 
 /// The bytes of a file of the listing, which has to describe them.
@@ -330,4 +348,37 @@ fn files_stay_within_their_quota() {
             assert!(metric(&server, "telemetrics_dataset_disk_bytes") <= 1_200_000);
         }
     }
+}
+
+/// Peak of the memory that the process had, in bytes.
+fn peak_memory(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process().id())).expect("a process");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    1_024 * peak.expect("a peak").parse::<u64>().expect("a number")
+}
+
+#[test]
+fn a_day_that_is_larger_than_the_memory_for_it_is_written_in_its_order() {
+    // Records of one second each, in batches that lie across each other.
+    let batches = (0..LARGE_BATCHES).map(|batch| {
+        let records = (0..LARGE_DAY_RECORDS / LARGE_BATCHES).map(|place| {
+            let number = place * LARGE_BATCHES + batch;
+            let ts_reception = at(today() - 2, number * 1_000);
+            let classification = format!("a/b/{}", number % 7);
+            let payload = format!("{number} ").repeat(700);
+            let report = Report { classification, payload, ..Report::default() };
+            Arc::new(Record { id: RecordId(RecordId::first_at(ts_reception).0), ts_reception, report })
+        });
+        records.collect()
+    });
+    let server = embedded_with(ALL_KEPT, batches.collect::<Vec<Vec<_>>>());
+    let before = peak_memory(&server);
+    let files = listing(&server);
+    let file = &files[&date_text(today() - 2)];
+    assert_eq!(file["rows"], LARGE_DAY_RECORDS);
+    let grown = peak_memory(&server) - before;
+    assert!(grown < LARGE_MEMORY_BYTES, "{before} + {grown}");
+    let path = file["url"].as_str().expect("an address");
+    let text = CHECK_ORDER.replace("URL", &server.url(path));
+    assert_eq!(Python::new().output(server.dir(), &text), "True\n");
 }

@@ -22,8 +22,6 @@ use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{CollectorNumber, TimestampUs};
 
-use tokio::task::JoinError;
-
 pub use shelf::Version;
 
 use crate::error::WebError;
@@ -144,8 +142,7 @@ async fn in_time<T: Send + 'static>(
     tokio::time::timeout(MAKE_WAIT, tokio::spawn(work)).await.map_err(|_| slow())?.map_err(unfinished)?
 }
 
-#[allow(clippy::needless_pass_by_value)]
-fn unfinished(error: JoinError) -> WebError {
+fn unfinished(error: impl std::fmt::Display) -> WebError {
     WebError::Question(Error::Internal(format!("making a file: {error}")))
 }
 

@@ -2,6 +2,7 @@
 //! changes a day.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -124,7 +125,11 @@ fn listing(server: &Server) -> BTreeMap<String, Value> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in digest(&SHA256, bytes).as_ref() {
+        write!(text, "{byte:02x}").expect("a text takes everything");
+    }
+    text
 }
 
 /// The bytes of a file of the listing, which has to describe them.

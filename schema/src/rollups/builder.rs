@@ -162,31 +162,31 @@ impl<'a> Rows<'a> {
 #[derive(Debug)]
 struct Texts {
     numbers: HashMap<Arc<str>, u32>,
-    texts: Vec<Arc<str>>,
+    by_number: Vec<Arc<str>>,
     bytes: usize,
 }
 
 impl Default for Texts {
     fn default() -> Self {
         let empty: Arc<str> = "".into();
-        Self { numbers: HashMap::from([(Arc::clone(&empty), 0)]), texts: vec![empty], bytes: 0 }
+        Self { numbers: HashMap::from([(Arc::clone(&empty), 0)]), by_number: vec![empty], bytes: 0 }
     }
 }
 
 impl Texts {
     fn text(&self, number: u32) -> &str {
         // A number that does not fit stands for no text; there never is memory for so many.
-        usize::try_from(number).ok().and_then(|number| self.texts.get(number)).map_or("", AsRef::as_ref)
+        usize::try_from(number).ok().and_then(|number| self.by_number.get(number)).map_or("", AsRef::as_ref)
     }
 
     fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.by_number.len()).unwrap_or(u32::MAX);
         let text: Arc<str> = text.into();
         self.bytes += text.len() + TEXT_BYTES;
-        self.texts.push(Arc::clone(&text));
+        self.by_number.push(Arc::clone(&text));
         self.numbers.insert(text, number);
         number
     }

@@ -211,7 +211,7 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 4, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 4, ..ProptestConfig::default() })]
 
     #[test]
     fn rollups_give_what_the_records_give(seed in any::<u64>(), windows in windows(NOW)) {

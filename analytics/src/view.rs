@@ -214,9 +214,7 @@ impl View {
         }
         let parts = match &self.content {
             Content::Embedded(snapshot) => snapshot.rollup(rollup, &self.state)?,
-            Content::ClickHouse { table, .. } => {
-                rollup_parts(rollup, scan(self.state.clone(), Arc::clone(table))?)?
-            }
+            Content::ClickHouse { table, .. } => rollup_parts(rollup, scan(self.state.clone(), Arc::clone(table))?)?,
         };
         let shown = Shown { policy: &self.policy, now: self.now, window };
         Ok(Some(rows(rollup, parts, &shown)?))

@@ -72,12 +72,12 @@ fn definition(column: &Column) -> String {
 /// The part of the table's definition that keeps the rows of a rollup beside the records of each part.
 fn projection(rollup: Rollup) -> String {
     let (name, bucket) = (rollup.name(), rollup.bucket());
-    let keys: String = rollup.keys().iter().map(|key| format!(", `{key}`")).collect();
+    let keys = [bucket].iter().chain(rollup.keys()).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let count = if rollup.has_count() { ", count()" } else { "" };
     let only = rollup.only().map(|class| format!(" WHERE `classification` = {}", quoted(class))).unwrap_or_default();
     // The bucket as the reader of analytics writes it: the server compares the texts.
     let begin = format!("toDateTime64(dateTrunc('{bucket}', `ts_reception`), 6, 'UTC')");
-    format!("    PROJECTION `{name}` (SELECT {begin} AS `{bucket}`{keys}{count}{only} GROUP BY `{bucket}`{keys})")
+    format!("    PROJECTION `{name}` (SELECT {begin} AS {keys}{count}{only} GROUP BY {keys})")
 }
 
 /// The TTL clause of the table under `policy`; `None` when nothing expires.

@@ -21,9 +21,11 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 9] = [
+const QUERY_SETTINGS: [(&str, &str); 10] = [
     ("session_timezone", "UTC"),
-    // The missing side of a join is NULL. That of aggregates of nothing is said by their names (`or_null.rs`).
+    // That an aggregate of nothing is NULL is said by its name (`or_null.rs`): with this setting, no projection is used.
+    ("aggregate_functions_null_for_empty", "0"),
+    // The missing side of a join is NULL.
     ("join_use_nulls", "1"),
     ("cast_keep_nullable", "1"),
     ("count_distinct_implementation", "uniqExact"),

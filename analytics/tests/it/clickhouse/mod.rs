@@ -6,6 +6,7 @@ mod groups;
 mod insert;
 mod patterns;
 mod questions;
+mod rollups;
 mod security;
 mod sent;
 

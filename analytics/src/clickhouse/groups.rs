@@ -242,10 +242,10 @@ impl Names {
         let mut table = None;
         let mut keys = Vec::new();
         for (place, (qualifier, field)) in fields {
-            if let Some(qualifier) = qualifier {
-                if *table.get_or_insert(qualifier) != qualifier {
-                    return None;
-                }
+            if let Some(qualifier) = qualifier
+                && *table.get_or_insert(qualifier) != qualifier
+            {
+                return None;
             }
             keys.push(qualifier.map_or_else(|| key_name(place), |_| field.name().clone()));
         }

@@ -119,7 +119,7 @@ impl Victim<'_> {
             }
             Event::Merge => drop(self.query("OPTIMIZE TABLE records FINAL")),
             Event::Delete => {
-                drop(self.query("ALTER TABLE records DELETE WHERE id % 7 = 0 SETTINGS mutations_sync = 2"))
+                drop(self.query("ALTER TABLE records DELETE WHERE id % 7 = 0 SETTINGS mutations_sync = 2"));
             }
             Event::MarkDeleted => drop(self.query("DELETE FROM records WHERE id % 11 = 0")),
             Event::Policy(default_days) => self.apply(&RetentionPolicy { default_days, ..policy() }).await,

@@ -12,6 +12,7 @@ use crate::servers::PROGRAM;
 /// Sets how many records are exported.
 const RECORDS_VARIABLE: &str = "TELEMETRICS_TEST_EXPORT_RECORDS";
 const RECORDS_DEFAULT: u64 = 150_000;
+const DAMAGED_RECORDS: u64 = 20_000;
 /// By how much an export may raise the resident memory of the server, in KiB. All of the default export is larger.
 const RAISE_MAX_KIB: u64 = 100 << 10;
 /// More records than expire while others are read.
@@ -23,9 +24,18 @@ fn record_count() -> u64 {
     std::env::var(RECORDS_VARIABLE).map_or(RECORDS_DEFAULT, |text| text.parse().expect("a number of records"))
 }
 
-/// A server with many records.
-fn full() -> Server {
-    Server::start_plain(PROGRAM, &["demo", "--records", &record_count().to_string(), "--listen", "127.0.0.1:0"])
+/// A server with so many records.
+fn with_records(count: u64) -> Server {
+    Server::start_plain(PROGRAM, &["demo", "--records", &count.to_string(), "--listen", "127.0.0.1:0"])
+}
+
+/// One server for all of it: inventing its records takes longer than the rest.
+#[test]
+fn a_large_store_is_exported() {
+    let server = with_records(record_count());
+    an_export_larger_than_its_memory_reaches_a_slow_reader(&server);
+    without_chunks_there_are_whole_answers_only(&server);
+    a_client_that_leaves_ends_its_export(&server);
 }
 
 /// What is resident now and the most that was, in KiB.
@@ -48,19 +58,17 @@ fn ask(server: &Server, query: &str, coding: &str) -> TcpStream {
     stream
 }
 
-#[test]
-fn an_export_larger_than_its_memory_reaches_a_slow_reader() {
-    let server = full();
-    let there = rows_of_parquet(&server);
-    let (before, _) = memory_kib(&server);
-    let mut chunks = Chunks::begin(ask(&server, "format=ndjson", "identity"));
+fn an_export_larger_than_its_memory_reaches_a_slow_reader(server: &Server) {
+    let there = rows_of_parquet(server);
+    let (before, _) = memory_kib(server);
+    let mut chunks = Chunks::begin(ask(server, "format=ndjson", "identity"));
     let (mut lines, mut bytes, mut looked_at) = (0, 0, 0);
     while let Some(chunk) = chunks.next() {
         bytes += chunk.len();
         lines += chunk.split(|byte| *byte == b'\n').count() - 1;
         if bytes > looked_at + STEP_BYTES {
             looked_at = bytes;
-            let (_, peak) = memory_kib(&server);
+            let (_, peak) = memory_kib(server);
             assert!(peak < before + RAISE_MAX_KIB, "{before} KiB before, {peak} KiB after {bytes} bytes");
         }
     }
@@ -102,9 +110,7 @@ impl Chunks {
     }
 }
 
-#[test]
-fn without_chunks_there_are_whole_answers_only() {
-    let server = full();
+fn without_chunks_there_are_whole_answers_only(server: &Server) {
     let request = |query: &str| format!("GET /api/export?{query} HTTP/1.0\r\nHost: x\r\n\r\n").into_bytes();
     let long = server.send(&request("format=csv"));
     assert_eq!(long.status, 400, "{}", long.text());
@@ -113,11 +119,9 @@ fn without_chunks_there_are_whole_answers_only() {
     assert_eq!((short.status, short.text().lines().count()), (200, 1));
 }
 
-#[test]
-fn a_client_that_leaves_ends_its_export() {
-    let server = full();
+fn a_client_that_leaves_ends_its_export(server: &Server) {
     for format in ["ndjson", "csv", "arrow", "parquet"] {
-        let mut stream = ask(&server, &format!("format={format}"), "identity");
+        let mut stream = ask(server, &format!("format={format}"), "identity");
         stream.read_exact(&mut [0; 100]).expect("the beginning");
         drop(stream);
         let said = format!("an answer was not finished: the client left format=\"{format}\"");
@@ -127,7 +131,7 @@ fn a_client_that_leaves_ends_its_export() {
 
 #[test]
 fn a_file_that_is_damaged_breaks_the_export_off() {
-    let server = full();
+    let server = with_records(DAMAGED_RECORDS);
     // The demo keeps its records in a directory of its own below that for temporary files.
     let mut files: Vec<_> = walk(server.dir()).into_iter().filter(|path| path.ends_with(".parquet")).collect();
     files.sort();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::process::Command;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -9,12 +10,16 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::ipc::reader::StreamReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+use telemetrics_testkit::document::{Block, blocks};
 use telemetrics_testkit::http::Answer;
-use telemetrics_testkit::{Post, Server};
+use telemetrics_testkit::{Post, Process, Python, Server};
 
 use crate::seeds::{self, FILTERS, SEEDS, Seed, ids_that};
 use crate::servers::{accepted, embedded, ids, json, on_clickhouse, records};
 
+const GUIDE: &str = "docs/analysts.md";
+/// Scripts of the guide that read exports.
+const PROGRAMS: usize = 5;
 /// Parameters of an export that cannot be used, and what the message has to name.
 const REFUSED: [(&str, &str); 7] = [
     ("format=json", "format"),
@@ -207,4 +212,37 @@ fn a_cell_is_no_formula(server: &Server) {
     assert_eq!(ids(&records(server, "limit=1")), [id]);
     let found = read(&server.get("/api/export?format=csv"), "csv");
     assert!(found[&id].starts_with("'=HYPERLINK(\"http://x\",\"y\")"), "{}", found[&id]);
+}
+
+#[test]
+fn programs_of_analysts_read_exports_of_the_embedded_store() {
+    programs_count_and_sum_as_the_api_does(&embedded());
+}
+
+#[test]
+fn programs_of_analysts_read_exports_of_clickhouse() {
+    programs_count_and_sum_as_the_api_does(&on_clickhouse());
+}
+
+/// Runs the commands of the guide that are about exports.
+fn programs_count_and_sum_as_the_api_does(server: &Server) {
+    seeds::post(server);
+    let of_api = records(server, "severity=1,2");
+    let severities: i64 = of_api.iter().map(|record| record["severity"].as_i64().expect("a number")).sum();
+    let expected = format!("{} {severities}", of_api.len());
+    let python = Python::new();
+    let scripts: Vec<Block> = blocks(GUIDE).into_iter().filter(|block| block.heading.contains("export")).collect();
+    assert_eq!(scripts.iter().filter(|script| script.language == "python").count(), PROGRAMS);
+    for script in &scripts {
+        let text = script.text.replace("127.0.0.1:8080", &server.address().to_string());
+        if script.language == "python" {
+            assert_eq!(python.output(server.dir(), &text).trim_end(), expected, "{}", script.heading);
+        } else {
+            let mut shell = Command::new("sh");
+            let ended = Process::start(shell.args(["-ec", &text]).current_dir(server.dir()), server.dir()).wait();
+            assert!(ended.status.success(), "{text}: {ended:?}");
+        }
+    }
+    let lines = std::fs::read_to_string(server.dir().join("records.ndjson")).expect("a file that curl made");
+    assert_eq!(lines.lines().count(), of_api.len());
 }

@@ -36,6 +36,9 @@ const QUERY_SETTINGS: [(&str, &str); 10] = [
     // Everything sent here reads; 2 still allows these settings.
     ("readonly", "2"),
     ("output_format_arrow_string_as_string", "1"),
+    // The level of LZ4, too. The server's default, 3, takes three times as much of its processor as all the rest of
+    // the query, and saves a fifth of the bytes.
+    ("http_zlib_compression_level", "1"),
     // Ten columns have few distinct values: a fifth less to send, and far less to decode.
     ("output_format_arrow_low_cardinality_as_dictionary", "1"),
 ];

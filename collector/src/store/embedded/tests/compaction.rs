@@ -116,8 +116,10 @@ async fn a_large_result_is_cut_into_files_that_follow_each_other() {
     for start in 0..3 {
         store.insert(&batch(start * 1_000..start * 1_000 + 1_000, NOON)).await.expect("inserted");
     }
-    rig.settings.file_target_bytes = 20_000;
-    rig.settings.row_group_bytes = 5_000;
+    // So small that the row groups take more than the rows, and so large that the batches are below half of it.
+    let bytes = |file: &String| fs::metadata(rig.table().join(file)).expect("a file").len();
+    rig.settings.file_target_bytes = 2 * (rig.files().await.iter().map(bytes).max().expect("files") + 1);
+    rig.settings.row_group_bytes = 1_000;
     rig.settings.merge_input_bytes = 20_000;
     rig.maintain(&store).await;
     let files = rig.files().await;

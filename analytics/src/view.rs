@@ -23,8 +23,9 @@ use crate::expiry;
 use crate::rollup::{Shown, Window, can_follow, rows};
 use crate::sizes::DaySizes;
 
-/// Footers of Parquet files that are kept in memory, in bytes: those of rollup files have about 10 KB each.
-const FOOTERS_BYTES_MAX: usize = 8 << 20;
+/// Footers of Parquet files that are kept in memory, in bytes: those of rollup files have about 10 KB each, those of
+/// records up to some 100 KB.
+const FOOTERS_BYTES_MAX: usize = 32 << 20;
 
 /// Rows of a batch of an answer without a limit.
 pub(crate) const BULK_BATCH_ROWS: usize = 2_048;

@@ -204,7 +204,7 @@ impl Default for Drain {
 
 impl Default for Maintenance {
     fn default() -> Self {
-        Self { file_target_bytes: 256 * MIB, sweep_interval_s: 3_600, removed_grace_s: 3_600, cpu_share_percent: 50 }
+        Self { file_target_bytes: 256 * MIB, sweep_interval_s: 3_600, removed_grace_s: 3_600, cpu_share_percent: 25 }
     }
 }
 

@@ -31,7 +31,9 @@ const LISTING: &str = "/datasets/records/";
 const DAY_RECORDS: i64 = 3_000;
 const PAYLOAD_BYTES: usize = 400;
 /// A day whose payloads are several times what its making may take.
-const LARGE_DAY_RECORDS: i64 = 80_000;
+const LARGE_DAY_RECORDS: i64 = 60_000;
+/// Most of them in one hour, so that a class has several slices there.
+const LARGE_DISTANCE_US: i64 = 70_000;
 const LARGE_BATCHES: i64 = 8;
 const LARGE_MEMORY_BYTES: u64 = 200 << 20;
 /// Whether the rows of a file are in its order.
@@ -362,11 +364,11 @@ fn peak_memory(server: &Server) -> u64 {
 
 #[test]
 fn a_day_that_is_larger_than_the_memory_for_it_is_written_in_its_order() {
-    // Records of one second each, in batches that lie across each other.
+    // Batches that lie across each other.
     let batches = (0..LARGE_BATCHES).map(|batch| {
         let records = (0..LARGE_DAY_RECORDS / LARGE_BATCHES).map(|place| {
             let number = place * LARGE_BATCHES + batch;
-            let ts_reception = at(today() - 2, number * 1_000);
+            let ts_reception = at(today() - 2, number * LARGE_DISTANCE_US);
             let classification = format!("a/b/{}", number % 7);
             let payload = format!("{number} ").repeat(700);
             let report = Report { classification, payload, ..Report::default() };

@@ -292,8 +292,12 @@ mod tests {
                 .into_iter()
                 .map(|(hash, id, time_us)| entry(Fingerprint::of(hash), Stamp { id, time_us }))
                 .collect();
-            given.iter().for_each(|entry| entries.push_back(entry));
-            (0..leaving).for_each(|_| entries.pop_front());
+            for entry in &given {
+                entries.push_back(entry);
+            }
+            for _ in 0..leaving {
+                entries.pop_front();
+            }
             let left = &given[leaving.min(given.len())..];
             prop_assert!(entries.from(0).eq(left.iter().copied()));
             prop_assert_eq!(entries.front(), left.first().copied());

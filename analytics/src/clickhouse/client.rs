@@ -21,7 +21,7 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 10] = [
+const QUERY_SETTINGS: [(&str, &str); 11] = [
     ("session_timezone", "UTC"),
     // That an aggregate of nothing is NULL is said by its name (`or_null.rs`): with this setting, no projection is used.
     ("aggregate_functions_null_for_empty", "0"),

@@ -111,6 +111,12 @@ impl ClickHouse {
         self.address
     }
 
+    /// The server's directory: what is put there is gone with it, also when the test process dies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The server's process id.
     ///
     /// # Panics

@@ -5,6 +5,7 @@
 //! answer as over the embedded store.
 
 mod allowed;
+mod blocks;
 mod client;
 mod dialect;
 mod error;

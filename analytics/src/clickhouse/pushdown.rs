@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
 use datafusion::functions::regex::regexp_like;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -20,6 +20,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion_federation::FederatedPlanNode;
 
 use super::allowed::{allows_expr, allows_plan};
+use super::blocks::in_blocks;
 use super::groups::{bring_together, has_nested};
 use super::or_null::say_null_for_nothing;
 
@@ -32,9 +33,10 @@ type Send<'a> = dyn Fn(LogicalPlan) -> Result<LogicalPlan> + 'a;
 pub(super) fn keep_what_is_allowed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let Some(federated) = federated_node(&plan) else { return Ok(plan) };
     let send = |part: LogicalPlan| {
-        let part = say_null_for_nothing(say_order(write_out_columns(part)?)?)?;
+        let schema = Arc::clone(part.schema());
+        let part = say_null_for_nothing(in_blocks(without_empty_lists(part)?)?)?;
         let node = FederatedPlanNode::new(part, Arc::clone(&federated.planner));
-        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+        with_schema(LogicalPlan::Extension(Extension { node: Arc::new(node) }), &schema)
     };
     let mut whole = name_regex_operators(federated.plan().clone())?;
     if has_nested(&whole) {
@@ -75,15 +77,9 @@ fn send_largest(plan: LogicalPlan, send: &Send<'_>) -> Result<LogicalPlan> {
     Ok(plan.map_children(descend)?.data.map_subqueries(descend)?.data)
 }
 
-/// Makes every list of columns one that SQL can write, and that names them: a `*` would depend on the order of the
-/// columns there.
-fn write_out_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Makes every list of columns one that SQL can write.
+fn without_empty_lists(plan: LogicalPlan) -> Result<LogicalPlan> {
     let written = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::TableScan(scan) if scan.projection.is_none() => {
-            let all = (0..scan.source.schema().fields().len()).collect();
-            let scan = TableScan { projection: Some(all), ..scan };
-            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-        }
         // No columns are left below `count(*)`, but SQL has no empty list.
         LogicalPlan::Aggregate(aggregate) => match aggregate.input.as_ref() {
             LogicalPlan::Projection(Projection { expr, input, .. }) if expr.is_empty() => {
@@ -99,21 +95,16 @@ fn write_out_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(written?.data)
 }
 
-/// Puts a list of columns around the aggregation that makes the answer: without one it is written with its aggregates
-/// first, and the columns of an answer are told by their places.
-fn say_order(plan: LogicalPlan) -> Result<LogicalPlan> {
-    match plan {
-        LogicalPlan::Aggregate(ref aggregate)
-            if !aggregate.group_expr.is_empty() && !aggregate.aggr_expr.is_empty() =>
-        {
-            let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
-            Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
-        }
-        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
-            Ok(plan.map_children(|input| say_order(input).map(Transformed::yes))?.data)
-        }
-        other => Ok(other),
+/// What was sent, with the names that the columns had before: what is above knows them by those.
+fn with_schema(sent: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    let columns = sent.schema().columns();
+    if columns == schema.columns() {
+        return Ok(sent);
     }
+    let names = schema.iter().map(|(table, field)| (table.cloned(), field.name()));
+    let columns = columns.into_iter().zip(names);
+    let columns = columns.map(|(column, (table, name))| Expr::Column(column).alias_qualified(table, name)).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(sent))?))
 }
 
 /// Separates the conditions of a filter that may be sent from those that may not.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Int64Type};
+use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{cast, col, lit};
 use telemetrics_schema::TimestampUs;
@@ -53,15 +54,23 @@ pub async fn expired(
 
 /// Expired records by place of the deciding rule and day of reception.
 async fn counts(view: &View, policy: &RetentionPolicy, now: TimestampUs) -> Result<BTreeMap<(i64, i32), u64>, Error> {
-    let Some(living) = expiry::living(policy, now) else { return Ok(BTreeMap::new()) };
-    let day = cast(col("ts_reception"), DataType::Date32).alias("day");
-    let places = view.records()?.filter(!living)?.select(vec![expiry::decider(policy)?.alias("place"), day])?;
-    let grouped = places.aggregate(vec![col("place"), col("day")], vec![count(lit(1_i64))])?;
+    let Some(grouped) = plan(view, policy, now)? else { return Ok(BTreeMap::new()) };
     let mut counts = BTreeMap::new();
     for batch in grouped.collect().await? {
         read(&batch, &mut counts).ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;
     }
     Ok(counts)
+}
+
+/// The plan of [`expired`]: place of the deciding rule, day of reception, records; `None` when nothing expires.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn plan(view: &View, policy: &RetentionPolicy, now: TimestampUs) -> Result<Option<DataFrame>, Error> {
+    let Some(living) = expiry::living(policy, now) else { return Ok(None) };
+    let day = cast(col("ts_reception"), DataType::Date32).alias("day");
+    let places = view.records()?.filter(!living)?.select(vec![expiry::decider(policy)?.alias("place"), day])?;
+    Ok(Some(places.aggregate(vec![col("place"), col("day")], vec![count(lit(1_i64))])?))
 }
 
 fn read(batch: &RecordBatch, counts: &mut BTreeMap<(i64, i32), u64>) -> Option<()> {

@@ -1,6 +1,7 @@
 //! What a filter form offers: the classifications, systems and builds that occur.
 
 use arrow::array::AsArray;
+use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::col;
 
 use super::source::{self, Grain};
@@ -29,24 +30,35 @@ pub struct Offered {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
-    let mut builds = distinct(view, "build", system_name).await?;
+    let mut builds = distinct(builds_plan(view, system_name)?).await?;
     builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)));
     builds.truncate(BUILDS_MAX);
-    let mut classifications = distinct(view, "classification", None).await?;
+    let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();
-    let mut systems = distinct(view, "system_name", None).await?;
+    let mut systems = distinct(plan(view, "system_name", None)?).await?;
     systems.sort_unstable();
     Ok(Offered { classifications, systems, builds })
 }
 
-async fn distinct(view: &View, column: &str, system_name: Option<&str>) -> Result<Vec<String>, Error> {
+/// The plan behind the builds of [`offered`].
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn builds_plan(view: &View, system_name: Option<&str>) -> Result<DataFrame, Error> {
+    plan(view, "build", system_name)
+}
+
+fn plan(view: &View, column: &str, system_name: Option<&str>) -> Result<DataFrame, Error> {
     let filter = RecordFilter { system_name: system_name.map(str::to_owned), ..RecordFilter::default() };
     let occurring = source::counted(view, &filter, &[column], Grain::Day)?.rows;
-    let rows = occurring.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?;
+    Ok(occurring.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?)
+}
+
+async fn distinct(rows: DataFrame) -> Result<Vec<String>, Error> {
     let mut values = Vec::new();
     for batch in rows.collect().await? {
         let texts = batch.column(0).as_string_view_opt();
-        let texts = texts.ok_or_else(|| Error::Internal(format!("{column} is not text")))?;
+        let texts = texts.ok_or_else(|| Error::Internal("what is offered is not text".to_owned()))?;
         values.extend(texts.iter().flatten().map(str::to_owned));
     }
     Ok(values)

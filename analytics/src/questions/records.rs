@@ -104,8 +104,16 @@ pub async fn listing(
 /// # Errors
 /// As the store's: see [`Error`].
 pub fn all(view: &View, filter: &RecordFilter, fields: Fields) -> Result<Rows, Error> {
+    Ok(Rows::of(all_plan(view, filter, fields)?))
+}
+
+/// The plan of [`all`].
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn all_plan(view: &View, filter: &RecordFilter, fields: Fields) -> Result<DataFrame, Error> {
     let records = restrict(view.bulk_records()?, filter)?;
-    Ok(Rows::of(records.select_columns(&columns_of(fields))?))
+    Ok(records.select_columns(&columns_of(fields))?)
 }
 
 /// The columns of `fields` in the order of the table.
@@ -126,6 +134,30 @@ async fn read_page(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<(Held, bool), Error> {
+    let rows = page_plan(view, filter, request, fields)?;
+    let mut held = Held::read(rows, view.memory()).await?;
+    let has_more = cut(&mut held.batches, request.limit);
+    if is_upwards(request) {
+        reverse(&mut held.batches)?;
+    }
+    Ok((held, has_more))
+}
+
+fn is_upwards(request: &PageRequest) -> bool {
+    request.cursor.as_ref().is_some_and(Cursor::is_upwards)
+}
+
+/// The plan of [`page`] and [`listing`]: the rows from the cursor on, in its direction, one more than asked for when
+/// there are more.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn page_plan(
+    view: &View,
+    filter: &RecordFilter,
+    request: &PageRequest,
+    fields: Fields,
+) -> Result<DataFrame, Error> {
     let mut rows = filtered(view, filter)?;
     if let Some(cursor) = &request.cursor {
         rows = rows.filter(cursor.predicate())?;
@@ -134,16 +166,8 @@ async fn read_page(
     if !fields.has(Key::Id) {
         columns.insert(0, Key::Id.column());
     }
-    let upwards = request.cursor.as_ref().is_some_and(Cursor::is_upwards);
-    // One more than asked for tells whether there is another page.
     let rows = rows.select_columns(&columns)?;
-    let rows = rows.sort(vec![col("id").sort(upwards, false)])?.limit(0, Some(request.limit + 1))?;
-    let mut held = Held::read(rows, view.memory()).await?;
-    let has_more = cut(&mut held.batches, request.limit);
-    if upwards {
-        reverse(&mut held.batches)?;
-    }
-    Ok((held, has_more))
+    Ok(rows.sort(vec![col("id").sort(is_upwards(request), false)])?.limit(0, Some(request.limit + 1))?)
 }
 
 /// Leaves the first `limit` rows; whether there were more.
@@ -189,18 +213,29 @@ async fn remaining(view: &View, request: &PageRequest, last: RecordId) -> Result
 
 /// The last identifier of each collector that is heard of.
 async fn seen_now(view: &View) -> Result<Seen, Error> {
-    let from = RecordId::first_at(TimestampUs(view.now().0 - SEEN_WINDOW_US));
-    let newest = view.records()?.filter(col("id").gt_eq(lit(from.0)))?;
-    // Places in sequences instead of collectors: the rest of a division is what every store computes equally.
-    let groups = newest.aggregate(vec![(col("id") % lit(CYCLE)).alias("place")], vec![max(col("id")).alias("id")])?;
+    let from = seen_from(view);
     let mut last: BTreeMap<i64, RecordId> = BTreeMap::new();
-    for batch in groups.collect().await? {
+    for batch in seen_plan(view)?.collect().await? {
         for id in ids(&batch)?.values().iter().map(|id| RecordId(*id)) {
             let of_collector = last.entry(id.collector()).or_insert(id);
             *of_collector = id.max(*of_collector);
         }
     }
     Ok(Seen::new(from, last.into_values().collect()))
+}
+
+fn seen_from(view: &View) -> RecordId {
+    RecordId::first_at(TimestampUs(view.now().0 - SEEN_WINDOW_US))
+}
+
+/// The plan behind the first cursor of [`listing`]: the last identifier of each place in the collectors' sequences.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn seen_plan(view: &View) -> Result<DataFrame, Error> {
+    let newest = view.records()?.filter(col("id").gt_eq(lit(seen_from(view).0)))?;
+    // Places in sequences instead of collectors: the rest of a division is what every store computes equally.
+    Ok(newest.aggregate(vec![(col("id") % lit(CYCLE)).alias("place")], vec![max(col("id")).alias("id")])?)
 }
 
 fn with_neighbours(records: Vec<Record>, cursor: Option<&Cursor>, has_more: bool) -> Page {
@@ -220,8 +255,7 @@ fn with_neighbours(records: Vec<Record>, cursor: Option<&Cursor>, has_more: bool
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
-    let source = source::counted(view, filter, &[], Grain::Day)?;
-    let counted = source.rows.aggregate(vec![], vec![source.records])?.collect().await?;
+    let counted = count_plan(view, filter)?.collect().await?;
     let number = counted.first().and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let number = number.filter(|number| !number.is_empty());
     // The sum of no rows is NULL.
@@ -231,18 +265,34 @@ pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
         .ok_or_else(|| Error::Internal("a count without a number".to_owned()))
 }
 
+/// The plan of [`count`]; of no records it may give NULL.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn count_plan(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
+    let source = source::counted(view, filter, &[], Grain::Day)?;
+    Ok(source.rows.aggregate(vec![], vec![source.records])?)
+}
+
 /// The record with this identifier, when there is one.
 ///
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn one(view: &View, id: RecordId) -> Result<Option<Record>, Error> {
-    let rows = view.records()?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?;
-    for batch in rows.collect().await? {
+    for batch in one_plan(view, id)?.collect().await? {
         if let Some(record) = from_batch(&batch)?.pop() {
             return Ok(Some(record));
         }
     }
     Ok(None)
+}
+
+/// The plan of [`one`].
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn one_plan(view: &View, id: RecordId) -> Result<DataFrame, Error> {
+    Ok(view.records()?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?)
 }
 
 fn filtered(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {

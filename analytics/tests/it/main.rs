@@ -1,3 +1,4 @@
 //! Integration tests of the answers, over real stores.
 
 mod clickhouse;
+mod conformance;

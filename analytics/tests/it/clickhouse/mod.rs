@@ -52,7 +52,7 @@ fn records() -> Vec<Record> {
     (0..240).map(record).collect()
 }
 
-fn record(number: i64) -> Record {
+pub(super) fn record(number: i64) -> Record {
     let pick = |count: usize| usize::try_from(number).expect("not negative") % count;
     let classes = ["org.clearlinux/hello/world", "org.clearlinux/crash/clr", "org.clearlinux/heartbeat/ping"];
     let captures = [0, 1_795_342_419, 7_289_654_399, 951_782_399];
@@ -82,13 +82,13 @@ fn record(number: i64) -> Record {
 }
 
 /// A database with the table of records, rows in it, and a session that reads it.
-struct Remote {
+pub(super) struct Remote {
     database: String,
-    session: SessionContext,
+    pub(super) session: SessionContext,
 }
 
 impl Remote {
-    async fn with(records: &[Record]) -> Self {
+    pub(super) async fn with(records: &[Record]) -> Self {
         let database = database_with_table();
         insert(&database, &to_batch(records).expect("a batch")).await;
         Self { session: session(&database), database }
@@ -128,7 +128,7 @@ async fn insert(database: &str, batch: &RecordBatch) {
 }
 
 /// The same rows in memory: what DataFusion itself answers.
-fn local(records: &[Record]) -> SessionContext {
+pub(super) fn local(records: &[Record]) -> SessionContext {
     let batch = to_batch(records).expect("a batch");
     let table = MemTable::try_new(record_schema(), vec![vec![batch]]).expect("a table");
     let session = SessionContext::new();
@@ -153,7 +153,7 @@ async fn plan(session: &SessionContext, sql: &str) -> (Vec<String>, String) {
     plan_of(frame).await
 }
 
-async fn plan_of(frame: DataFrame) -> (Vec<String>, String) {
+pub(super) async fn plan_of(frame: DataFrame) -> (Vec<String>, String) {
     let plan = frame.create_physical_plan().await.expect("a plan");
     let text = displayable(plan.as_ref()).indent(false).to_string();
     let sent = text.lines().filter_map(|line| line.split_once("base_sql=").map(|(_, sql)| sql.to_owned())).collect();

@@ -1,0 +1,118 @@
+//! Everything that is counted: groups, trends, machines, what is offered, what expires, who delivers.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use telemetrics_analytics::filter::RecordFilter;
+use telemetrics_analytics::questions::collectors::last_receptions;
+use telemetrics_analytics::questions::contents::{checksums, contents, count_of, records_of};
+use telemetrics_analytics::questions::counts::{GROUPS_MAX, counts};
+use telemetrics_analytics::questions::expired::expired;
+use telemetrics_analytics::questions::keys::Dimension;
+use telemetrics_analytics::questions::offered::offered;
+use telemetrics_analytics::questions::population::population;
+use telemetrics_analytics::questions::trends::{Interval, TrendRequest, trend};
+use telemetrics_analytics::sizes::DaySizes;
+use telemetrics_schema::TimestampUs;
+use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::time::US_PER_DAY;
+
+use super::asked::{filters, instants, policies, record_of_all};
+use super::corpus::NOW;
+use super::stores::Stores;
+
+/// Above it, records are not given at once.
+const TEXT_BYTES: usize = 1 << 20;
+const DIMENSIONS: [Dimension; 5] =
+    [Dimension::Build, Dimension::Classification, Dimension::Platform, Dimension::Severity, Dimension::System];
+const INTERVALS: [Interval; 3] = [Interval::Hour, Interval::Day, Interval::Week];
+
+/// Filters as the pages have them: a window of whole days back from now, so that trends have few enough buckets.
+fn with_window() -> impl Strategy<Value = RecordFilter> {
+    (filters(), select(&[0_i64, 1, 7, 35][..])).prop_map(|(filter, days)| match days {
+        0 => filter,
+        days => RecordFilter { received_from: Some(TimestampUs(NOW.0 - days * US_PER_DAY)), ..filter },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn groups_are_equal(
+        filter in with_window(),
+        policy in policies(),
+        now in instants(),
+        limit in select(&[1_usize, 3, 100, GROUPS_MAX][..]),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        for by in DIMENSIONS {
+            views.answer(&(&filter, by, limit, &policy, now), async |view| counts(view, &filter, by, limit).await);
+        }
+        let question = (&filter, limit, &policy, now);
+        views.answer(&question, async |view| population(view, &filter, limit).await);
+    }
+
+    #[test]
+    fn trends_are_equal(
+        filter in with_window(),
+        policy in policies(),
+        now in instants(),
+        interval in select(&INTERVALS[..]),
+        by in prop::option::of(select(&DIMENSIONS[..])),
+        top in select(&[1_usize, 2, 20][..]),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        let request = TrendRequest { filter, interval, by, top };
+        let _refused_or_equal = views.equal(&(&request, &policy, now), async |view| trend(view, &request, now).await);
+    }
+
+    #[test]
+    fn what_is_offered_and_who_delivers_is_equal(
+        policy in policies(),
+        now in instants(),
+        of in record_of_all(),
+        window_days in select(&[1_i64, 10, 40][..]),
+        has_end in any::<bool>(),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        for system in [None, Some(of.report.system_name.as_str())] {
+            views.answer(&(system, &policy, now), async |view| offered(view, system).await);
+        }
+        let from = TimestampUs((NOW.0 - window_days * US_PER_DAY).max(0));
+        let before = has_end.then_some(of.ts_reception);
+        views.answer(&(from, before), async |view| last_receptions(view, from, before).await);
+    }
+
+    #[test]
+    fn contents_are_equal_to_their_checksums(policy in policies(), now in instants(), of in record_of_all()) {
+        let views = Stores::shared().views(&policy, now);
+        let day = of.ts_reception.day();
+        views.answer(&(day, &policy, now), async |view| contents(view, 0..=day).await);
+        views.answer(&(day, of.id, &policy, now), async |view| checksums(view, day, of.id).await);
+        let ids = of.id.0 - 1_000_000..=of.id.0;
+        views.answer(&(day, &ids, &policy, now), async |view| count_of(view, day, &ids).await);
+        views.answer(&(day, &ids, &policy, now), async |view| records_of(view, day, &ids, TEXT_BYTES).await);
+    }
+
+    #[test]
+    fn what_expires_is_equal(policy in policies(), now in instants()) {
+        // What it takes on disk is each store's own.
+        let sizes = DaySizes::default();
+        Stores::shared().all().answer(&(&policy, now), async |view| expired(view, &policy, now, &sizes).await);
+    }
+}
+
+/// The properties would hold of empty answers too.
+#[test]
+fn the_corpus_has_something_to_count() {
+    let views = Stores::shared().views(&RetentionPolicy::days(35), NOW);
+    let filter = RecordFilter::default();
+    for (by, least) in DIMENSIONS.into_iter().zip([50, 20, 40, 4, 20]) {
+        let groups = views.answer(&by, async |view| counts(view, &filter, by, GROUPS_MAX).await).groups;
+        assert!(groups.len() >= least, "{by:?}: {}", groups.len());
+    }
+    let machines = views.answer(&"population", async |view| population(view, &filter, GROUPS_MAX).await);
+    assert!(machines.groups.iter().any(|group| group.machines > 10), "{machines:?}");
+    let collectors = views.answer(&"collectors", async |view| last_receptions(view, TimestampUs(0), None).await);
+    assert!(collectors.keys().copied().eq([0, 5, 63]), "{collectors:?}");
+}

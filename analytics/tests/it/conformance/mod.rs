@@ -1,0 +1,12 @@
+//! Conformance: one corpus in both stores, and every question has equal answers, whatever its parameters.
+//!
+//! What both stores are compared with is each other. `TELEMETRICS_TEST_RECORDS` sets the size of the corpus.
+
+mod asked;
+mod corpus;
+mod counted;
+mod explain;
+mod listed;
+mod plans;
+mod stores;
+mod wire;

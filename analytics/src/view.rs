@@ -9,7 +9,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::RECORDS;
@@ -195,8 +195,12 @@ impl View {
 
     fn living_in(&self, state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame, Error> {
         let records = scan(state, table)?;
-        Ok(match expiry::living(&self.policy, self.now) {
-            Some(living) => records.filter(living)?,
+        let living = expiry::living(&self.policy, self.now);
+        // A table on its own is not sent to the server by the federation: there has to be something around it, and this
+        // holds for every record.
+        let whole = || matches!(self.content, Content::ClickHouse { .. }).then(|| col("id").gt_eq(lit(0_i64)));
+        Ok(match living.or_else(whole) {
+            Some(condition) => records.filter(condition)?,
             None => records,
         })
     }

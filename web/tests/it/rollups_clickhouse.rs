@@ -208,7 +208,9 @@ async fn ask(
         ClickHouseSettings { database: victim.database.clone(), ..ClickHouseSettings::new(victim.target().url) };
     let limits = Limits { retention: policy.clone(), ..Limits::default() };
     let view = Analytics::clickhouse(&settings, limits).expect("an engine").at(now).await.expect("a view");
-    let batches = view.records().expect("a plan").collect().await.expect("records");
+    let sorted = vec![col("id").sort(true, false)];
+    let sorted = view.records().expect("a plan").sort(sorted).expect("a plan");
+    let batches = sorted.collect().await.expect("records");
     let stored = batches.iter().flat_map(|batch| from_batch(batch).expect("records"));
     let stored: Vec<Arc<Record>> = stored.map(Arc::new).collect();
     let ids: BTreeSet<i64> = stored.iter().map(|record| record.id.0).collect();

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::utils::combine_limit;
 use datafusion::common::{Column, DFSchema, Result, TableReference, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Sort as SortExpr;
 use datafusion::logical_expr::{
-    Distinct, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Sort, Subquery,
-    SubqueryAlias, TableScan, Union,
+    Aggregate, Distinct, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Sort, Subquery,
+    SubqueryAlias, TableScan, TableScanBuilder, Union, cast,
 };
 
 /// How far a SELECT is written, in the order in which it is evaluated.
@@ -114,22 +115,35 @@ impl Names {
 
     /// As [`Names::step`], where groups need a list of columns.
     fn listed_step(&mut self, plan: LogicalPlan, most: Stage, stage: Stage) -> Result<Block> {
-        let input = self.block(input_of(&plan))?.listed()?;
+        let input = self.block(input_of(&plan))?;
         let input = if input.stage > most { self.named(input)? } else { input };
-        self.over(&plan, vec![input], stage)
+        self.over(&plan, vec![input.listed()?], stage)
     }
 
     /// A list of columns of sorted rows takes the place of the list below the order: the rows of a subquery have none.
     fn projection(&mut self, projection: Projection) -> Result<Block> {
         let schema = Arc::clone(projection.input.schema());
         let input = self.block(unshared(Arc::clone(&projection.input)))?;
-        if !can_select_below(&input.plan) {
+        // Of no columns only their number counts.
+        if projection.expr.is_empty() || !can_select_below(&input.plan) {
             let input = if input.stage > Stage::Having { self.named(input)? } else { input };
-            return self.over(&LogicalPlan::Projection(projection), vec![input], Stage::Selected);
+            return self.list(projection, input);
         }
         let exprs = projection.expr.into_iter().map(|expr| self.renamed(expr, &schema, &input.columns));
         let plan = select_below(input.plan, exprs.collect::<Result<_>>()?)?;
         Ok(Block::new(plan, input.stage))
+    }
+
+    /// A list of columns, some of them made of others, of one input.
+    fn list(&mut self, projection: Projection, input: Block) -> Result<Block> {
+        let mut exprs = Vec::new();
+        for expr in projection.expr {
+            let expr = self.renamed(expr, projection.input.schema(), &input.columns)?;
+            let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
+            exprs.push(if is_column { expr } else { signed(expr, &input.plan)? });
+        }
+        let plan = Projection::try_new(exprs, Arc::new(input.plan))?;
+        Ok(Block::new(LogicalPlan::Projection(plan), Stage::Selected))
     }
 
     /// Limits on each other are one.
@@ -139,9 +153,8 @@ impl Names {
             let plan = LogicalPlanBuilder::from(unshared(Arc::clone(&inner.input))).limit(skip, fetch)?.build()?;
             return Ok(Block { plan, ..input });
         }
-        let input = input.listed()?;
         let input = if input.stage > Stage::Sorted { self.named(input)? } else { input };
-        self.over(&LogicalPlan::Limit(limit), vec![input], Stage::Limited)
+        self.over(&LogicalPlan::Limit(limit), vec![input.listed()?], Stage::Limited)
     }
 
     fn filter(&mut self, plan: LogicalPlan) -> Result<Block> {
@@ -173,7 +186,7 @@ impl Names {
         for expr in plan.expressions() {
             exprs.push(self.renamed(expr, &schema, &columns)?);
         }
-        let keeps_columns = !matches!(plan, LogicalPlan::Aggregate(_) | LogicalPlan::Projection(_));
+        let keeps_columns = !matches!(plan, LogicalPlan::Aggregate(_));
         let plan = plan.with_new_exprs(exprs, plans)?;
         let block = Block::new(plan, stage);
         Ok(if keeps_columns { Block { columns, ..block } } else { block })
@@ -257,7 +270,7 @@ impl Names {
 /// A table whose columns are listed by what is above it; a list of its own would make a subquery of it.
 fn table(scan: TableScan) -> Result<Block> {
     let columns = scan.projected_schema.columns().into_iter().map(Expr::Column).collect();
-    let plan = TableScan::try_new(scan.table_name, scan.source, None, scan.filters, scan.fetch)?;
+    let plan = TableScanBuilder::new(scan.table_name, scan.source).with_filters(scan.filters).build()?;
     Ok(Block { columns, ..Block::new(LogicalPlan::TableScan(plan), Stage::Named) })
 }
 
@@ -294,7 +307,7 @@ fn select_below(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan> {
 /// A list item over the columns of a list, as one over what they are made of.
 fn keeping_name(expr: Expr, below: &Projection) -> Result<Expr> {
     let (table, name) = expr.qualified_name();
-    let item = substituted(expr, below)?.unalias();
+    let item = substituted(expr, below)?.unalias_nested().data;
     let has_name = matches!(&item, Expr::Column(column) if column.name == name);
     Ok(if has_name { item } else { item.alias_qualified(table, name) })
 }
@@ -302,7 +315,7 @@ fn keeping_name(expr: Expr, below: &Projection) -> Result<Expr> {
 fn substituted(expr: Expr, below: &Projection) -> Result<Expr> {
     let made_of = expr.transform_up(|part| match part {
         Expr::Column(column) => Ok(match below.schema.maybe_index_of_column(&column) {
-            Some(place) => Transformed::yes(below.expr[place].clone().unalias()),
+            Some(place) => Transformed::yes(below.expr[place].clone().unalias_nested().data),
             None => Transformed::no(Expr::Column(column)),
         }),
         other => Ok(Transformed::no(other)),
@@ -365,9 +378,40 @@ fn by_name(key: SortExpr, schema: &DFSchema, names: &[String]) -> Result<SortExp
 }
 
 fn select(exprs: Vec<Expr>, input: Arc<LogicalPlan>, names: &[String]) -> Result<LogicalPlan> {
-    let named = exprs.into_iter().zip(names).map(|(expr, name)| match expr.unalias() {
-        Expr::Column(column) if column.name == *name => Expr::Column(column),
-        other => other.alias(name),
+    let named = exprs.into_iter().zip(names).map(|(expr, name)| {
+        let expr = expr.unalias_nested().data;
+        let expr = if matches!(expr, Expr::Column(_)) { signed(expr, &input)? } else { expr };
+        Ok(match expr {
+            Expr::Column(column) if column.name == *name => Expr::Column(column),
+            other => other.alias(name),
+        })
     });
-    Ok(LogicalPlan::Projection(Projection::try_new(named.collect(), input)?))
+    let named = named.collect::<Result<_>>()?;
+    Ok(LogicalPlan::Projection(Projection::try_new(named, input)?))
+}
+
+/// `expr` over the columns of `input` with counts and sums that have the type that they have here. The server's have no
+/// sign where what is summed has none, like `1`, and it finds no type in common with what has one.
+fn signed(expr: Expr, input: &LogicalPlan) -> Result<Expr> {
+    let aggregate = match input {
+        LogicalPlan::Filter(filter) => return signed(expr, &filter.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate,
+        _ => return Ok(expr),
+    };
+    let signed = expr.transform_up(|part| match part {
+        Expr::Column(column) if is_number_of(aggregate, &column) => {
+            Ok(Transformed::yes(cast(Expr::Column(column), DataType::Int64)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(signed?.data)
+}
+
+/// Whether the column is a count, or a sum of whole numbers.
+fn is_number_of(aggregate: &Aggregate, column: &Column) -> bool {
+    let Some(place) = aggregate.schema.maybe_index_of_column(column) else { return false };
+    let made_of = place.checked_sub(aggregate.group_expr.len()).and_then(|place| aggregate.aggr_expr.get(place));
+    let Some(made_of) = made_of.map(|expr| expr.clone().unalias_nested().data) else { return false };
+    matches!(made_of, Expr::AggregateFunction(call) if ["count", "sum"].contains(&call.func.name()))
+        && *aggregate.schema.field(place).data_type() == DataType::Int64
 }

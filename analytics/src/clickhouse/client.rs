@@ -21,7 +21,7 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 11] = [
+const QUERY_SETTINGS: [(&str, &str); 19] = [
     ("session_timezone", "UTC"),
     // That an aggregate of nothing is NULL is said by its name (`or_null.rs`): with this setting, no projection is used.
     ("aggregate_functions_null_for_empty", "0"),
@@ -41,6 +41,16 @@ const QUERY_SETTINGS: [(&str, &str); 11] = [
     ("http_zlib_compression_level", "1"),
     // Ten columns have few distinct values: a fifth less to send, and far less to decode.
     ("output_format_arrow_low_cardinality_as_dictionary", "1"),
+    // What an operator may have set for the user: names of columns would change their meaning, ...
+    ("prefer_column_name_to_alias", "0"),
+    // ... and where a limit is reached, the answer would be short without an error.
+    ("limit", "0"),
+    ("offset", "0"),
+    ("timeout_overflow_mode", "throw"),
+    ("result_overflow_mode", "throw"),
+    ("read_overflow_mode", "throw"),
+    ("group_by_overflow_mode", "throw"),
+    ("distinct_overflow_mode", "throw"),
 ];
 
 /// What differs for answers without a limit.

@@ -27,9 +27,10 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
     match (name, args) {
         ("lower", [_]) => Some(call("lowerUTF8", 1)),
         ("upper", [_]) => Some(call("upperUTF8", 1)),
-        ("character_length", [_]) => Some(call("lengthUTF8", 1)),
-        ("octet_length", [_]) => Some(call("length", 1)),
-        ("strpos", [_, _]) => Some(call("positionUTF8", 2)),
+        // Numbers without a sign have no type in common with those that have one.
+        ("character_length", [_]) => Some(pieces("toInt32(lengthUTF8(", 1, "))")),
+        ("octet_length", [_]) => Some(pieces("toInt32(length(", 1, "))")),
+        ("strpos", [_, _]) => Some(pieces("toInt32(positionUTF8(", 2, "))")),
         ("starts_with", [_, _]) => Some(call("startsWith", 2)),
         ("ends_with", [_, _]) => Some(call("endsWith", 2)),
         ("contains", [_, _]) => Some(pieces("(position(", 2, ") > 0)")),
@@ -107,7 +108,7 @@ fn date_part(part: &str) -> Option<Vec<Piece>> {
         "minute" => "toMinute",
         "second" => "toSecond",
         // Mode 2 counts from Sunday as 0.
-        "dow" => return Some(around("toDayOfWeek(".to_owned(), 1, ", 2)".to_owned())),
+        "dow" => return Some(around("toInt32(toDayOfWeek(".to_owned(), 1, ", 2))".to_owned())),
         _ => return None,
     };
     Some(around(format!("{function}("), 1, ")".to_owned()))

@@ -12,7 +12,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::functions::regex::regexp_like;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Aggregate, Expr, Extension, Filter, LogicalPlan, Operator, Projection, TableScan};
+use datafusion::logical_expr::{Aggregate, Expr, Extension, Filter, LogicalPlan, Operator, Projection};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::push_down_limit::PushDownLimit;

@@ -31,7 +31,8 @@ pub struct Offered {
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
     let mut builds = distinct(builds_plan(view, system_name)?).await?;
-    builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)));
+    // Versions that differ in other signs only are equal by their numbers.
+    builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)).then_with(|| b.cmp(a)));
     builds.truncate(BUILDS_MAX);
     let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();

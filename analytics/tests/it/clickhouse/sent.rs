@@ -53,8 +53,8 @@ async fn a_function_that_only_this_side_knows_runs_over_the_groups_made_there() 
     let sql = "SELECT reverse(build), n FROM (SELECT build, count(*) AS n FROM records GROUP BY build) AS per_build";
     assert_eq!(
         sent(sql).await,
-        ["SELECT * \
-         FROM (SELECT `records`.`build`, count(1) AS `n` \
+        ["SELECT `per_build`.`build`, `per_build`.`n` \
+         FROM (SELECT `records`.`build`, CAST(count(1) AS Int64) AS `n` \
          FROM `records` \
          GROUP BY `records`.`build`) AS `per_build`"]
     );

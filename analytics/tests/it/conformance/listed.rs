@@ -1,8 +1,9 @@
 //! Records: pages in both directions, listings to their end, everything at once, single ones, and days as files.
 
+use arrow::array::ArrayRef;
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
+use arrow::util::display::array_value_to_string;
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -30,9 +31,10 @@ async fn read(rows: Rows) -> Result<RecordBatch, Error> {
 }
 
 /// The rows as lines of text, in their order.
-fn lines(batch: RecordBatch) -> Vec<String> {
-    let text = pretty_format_batches(&[batch]).expect("text").to_string();
-    text.lines().map(str::to_owned).collect()
+fn lines(batch: &RecordBatch) -> Vec<String> {
+    let value = |column: &ArrayRef, row| array_value_to_string(column, row).expect("text");
+    let line = |row| batch.columns().iter().map(|column| value(column, row)).collect::<Vec<_>>().join("|");
+    (0..batch.num_rows()).map(line).collect()
 }
 
 proptest! {
@@ -43,7 +45,7 @@ proptest! {
         filter in filters(),
         policy in policies(),
         now in instants(),
-        limit in select(&[1_usize, 2, 7, 100, 10_000][..]),
+        limit in select(&[1_usize, 2, 7, 100, 1_000][..]),
         from in record_of_all(),
     ) {
         let views = Stores::shared().views(&policy, now);
@@ -87,7 +89,7 @@ proptest! {
     fn all_records_are_equal_in_whatever_order(filter in filters(), fields in select(&FIELDS[..])) {
         let fields = Fields::parse(fields).expect("fields");
         Stores::shared().all().answer(&(&filter, fields), async |view| {
-            let mut lines = lines(read(records::all(view, &filter, fields)?).await?);
+            let mut lines = lines(&read(records::all(view, &filter, fields)?).await?);
             lines.sort_unstable();
             Ok(lines)
         });

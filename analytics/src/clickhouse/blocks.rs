@@ -90,16 +90,16 @@ impl Names {
             LogicalPlan::SubqueryAlias(alias) => self.alias(alias),
             LogicalPlan::Union(union) => {
                 let name = self.next("rows");
-                self.union(union, name.into())
+                self.union(&union, name.into())
             }
-            LogicalPlan::Join(_) => self.join(plan),
-            LogicalPlan::Filter(_) => self.filter(plan),
-            LogicalPlan::Aggregate(_) => self.step(plan, Stage::Filtered, Stage::Grouped),
+            LogicalPlan::Join(_) => self.join(&plan),
+            LogicalPlan::Filter(_) => self.filter(&plan),
+            LogicalPlan::Aggregate(_) => self.step(&plan, Stage::Filtered, Stage::Grouped),
             LogicalPlan::Projection(projection) => self.projection(projection),
-            LogicalPlan::Distinct(_) => self.listed_step(plan, Stage::Selected, Stage::Distinct),
+            LogicalPlan::Distinct(_) => self.listed_step(&plan, Stage::Selected, Stage::Distinct),
             LogicalPlan::Sort(Sort { fetch, .. }) => {
                 let stage = if fetch.is_some() { Stage::Limited } else { Stage::Sorted };
-                self.listed_step(plan, Stage::Distinct, stage)
+                self.listed_step(&plan, Stage::Distinct, stage)
             }
             LogicalPlan::Limit(limit) => self.limit(limit),
             other => Ok(Block::new(other, Stage::Limited)),
@@ -107,17 +107,17 @@ impl Names {
     }
 
     /// A plan over one input that must not be further than `most`.
-    fn step(&mut self, plan: LogicalPlan, most: Stage, stage: Stage) -> Result<Block> {
-        let input = self.block(input_of(&plan))?;
+    fn step(&mut self, plan: &LogicalPlan, most: Stage, stage: Stage) -> Result<Block> {
+        let input = self.block(input_of(plan))?;
         let input = if input.stage > most { self.named(input)? } else { input };
-        self.over(&plan, vec![input], stage)
+        self.over(plan, vec![input], stage)
     }
 
     /// As [`Names::step`], where groups need a list of columns.
-    fn listed_step(&mut self, plan: LogicalPlan, most: Stage, stage: Stage) -> Result<Block> {
-        let input = self.block(input_of(&plan))?;
+    fn listed_step(&mut self, plan: &LogicalPlan, most: Stage, stage: Stage) -> Result<Block> {
+        let input = self.block(input_of(plan))?;
         let input = if input.stage > most { self.named(input)? } else { input };
-        self.over(&plan, vec![input.listed()?], stage)
+        self.over(plan, vec![input.listed()?], stage)
     }
 
     /// A list of columns of sorted rows takes the place of the list below the order: the rows of a subquery have none.
@@ -157,23 +157,23 @@ impl Names {
         self.over(&LogicalPlan::Limit(limit), vec![input.listed()?], Stage::Limited)
     }
 
-    fn filter(&mut self, plan: LogicalPlan) -> Result<Block> {
-        let input = self.block(input_of(&plan))?;
+    fn filter(&mut self, plan: &LogicalPlan) -> Result<Block> {
+        let input = self.block(input_of(plan))?;
         let (input, stage) = match input.stage {
             Stage::Named | Stage::Joined | Stage::Filtered => (input, Stage::Filtered),
             Stage::Grouped => (input, Stage::Having),
             _ => (self.named(input)?, Stage::Filtered),
         };
-        self.over(&plan, vec![input], stage)
+        self.over(plan, vec![input], stage)
     }
 
-    fn join(&mut self, plan: LogicalPlan) -> Result<Block> {
+    fn join(&mut self, plan: &LogicalPlan) -> Result<Block> {
         let mut sides = Vec::new();
         for side in plan.inputs() {
             let side = self.block(side.clone())?;
             sides.push(if side.stage > Stage::Named { self.named(side)? } else { side });
         }
-        self.over(&plan, sides, Stage::Joined)
+        self.over(plan, sides, Stage::Joined)
     }
 
     /// The node `plan` over other inputs, whose columns have other names.
@@ -241,7 +241,7 @@ impl Names {
                 let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(table, alias.alias)?);
                 Ok(Block { columns: columns.into_iter().map(Expr::Column).collect(), ..Block::new(plan, Stage::Named) })
             }
-            LogicalPlan::Union(union) => self.union(union.clone(), alias.alias),
+            LogicalPlan::Union(union) => self.union(union, alias.alias),
             input => {
                 let block = self.block(input.clone())?;
                 self.named_as(block, alias.alias)
@@ -250,7 +250,7 @@ impl Names {
     }
 
     /// The parts of a UNION ALL as a subquery; the names of the first one are those of all.
-    fn union(&mut self, union: Union, name: TableReference) -> Result<Block> {
+    fn union(&mut self, union: &Union, name: TableReference) -> Result<Block> {
         let names = self.column_names(&union.schema);
         let mut parts = Vec::new();
         for part in &union.inputs {
@@ -378,7 +378,7 @@ fn by_name(key: SortExpr, schema: &DFSchema, names: &[String]) -> Result<SortExp
 }
 
 fn select(exprs: Vec<Expr>, input: Arc<LogicalPlan>, names: &[String]) -> Result<LogicalPlan> {
-    let named = exprs.into_iter().zip(names).map(|(expr, name)| {
+    let listed = exprs.into_iter().zip(names).map(|(expr, name)| {
         let expr = expr.unalias_nested().data;
         let expr = if matches!(expr, Expr::Column(_)) { signed(expr, &input)? } else { expr };
         Ok(match expr {
@@ -386,8 +386,7 @@ fn select(exprs: Vec<Expr>, input: Arc<LogicalPlan>, names: &[String]) -> Result
             other => other.alias(name),
         })
     });
-    let named = named.collect::<Result<_>>()?;
-    Ok(LogicalPlan::Projection(Projection::try_new(named, input)?))
+    Ok(LogicalPlan::Projection(Projection::try_new(listed.collect::<Result<_>>()?, input)?))
 }
 
 /// `expr` over the columns of `input` with counts and sums that have the type that they have here. The server's have no

@@ -21,7 +21,7 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 19] = [
+const QUERY_SETTINGS: [(&str, &str); 20] = [
     ("session_timezone", "UTC"),
     // That an aggregate of nothing is NULL is said by its name (`or_null.rs`): with this setting, no projection is used.
     ("aggregate_functions_null_for_empty", "0"),
@@ -41,6 +41,9 @@ const QUERY_SETTINGS: [(&str, &str); 19] = [
     ("http_zlib_compression_level", "1"),
     // Ten columns have few distinct values: a fifth less to send, and far less to decode.
     ("output_format_arrow_low_cardinality_as_dictionary", "1"),
+    // The newest rows are found by their keys and read whole afterwards, as many as a page may have and one that tells
+    // whether there are more. At the default, one less, the largest page took ten times as long.
+    ("query_plan_max_limit_for_lazy_materialization", "10001"),
     // What an operator may have set for the user: names of columns would change their meaning, ...
     ("prefer_column_name_to_alias", "0"),
     // ... and where a limit is reached, the answer would be short without an error.

@@ -105,8 +105,8 @@ fn restrict(filter: &mut RecordFilter, field: Field, of: (&Record, &Record), shi
         Field::HostType => filter.host_type = Some(report.host_type.clone()),
         Field::Event => filter.event_id = Some(report.event_id.clone()),
         Field::External => filter.external = Some(report.external),
-        Field::Payload => filter.payload = escaped(&report.payload),
-        Field::NotPayload => filter.not_payload = escaped(&other.report.payload),
+        Field::Payload => filter.payload = Some(escaped(&report.payload)),
+        Field::NotPayload => filter.not_payload = Some(escaped(&other.report.payload)),
         Field::Pattern => filter.payload = Some(TextPattern::parse(pattern).expect("a pattern")),
         Field::ReceivedFrom => filter.received_from = received(),
         Field::ReceivedBefore => filter.received_before = received(),
@@ -122,9 +122,9 @@ fn half(text: &str) -> String {
 }
 
 /// A pattern that finds the beginning of the text.
-fn escaped(text: &str) -> Option<TextPattern> {
+fn escaped(text: &str) -> TextPattern {
     let beginning: String = text.chars().take(40).collect();
-    Some(TextPattern::parse(&regex::escape(&beginning)).expect("a pattern"))
+    TextPattern::parse(&regex::escape(&beginning)).expect("a pattern")
 }
 
 /// Policies of all kinds; some name what odd records have.

@@ -126,7 +126,7 @@ fn odd_report(number: usize) -> Report {
     let text = |stride: usize| TEXTS[(number + number / TEXTS.len() * stride) % TEXTS.len()].to_owned();
     let classes =
         ["org.clearlinux/heartbeat/ping", "org.clearlinux/crash/clr", "org.clearlinux/heartbeat/pin", "é/è/\0"];
-    let classification = if number % 3 == 0 { text(1) } else { classes[number % classes.len()].to_owned() };
+    let classification = if number.is_multiple_of(3) { text(1) } else { classes[number % classes.len()].to_owned() };
     Report {
         record_format_version: i8::try_from(number % 4 + 1).expect("small"),
         classification,
@@ -138,13 +138,13 @@ fn odd_report(number: usize) -> Report {
         build: text(5),
         kernel_version: text(6),
         payload_format_version: [0, 1, i32::MAX][number % 3],
-        system_name: if number % 2 == 0 { "clear-linux-os".to_owned() } else { text(7) },
+        system_name: if number.is_multiple_of(2) { "clear-linux-os".to_owned() } else { text(7) },
         board_name: text(8),
         cpu_model: text(9),
         bios_version: text(10),
         event_id: text(11),
-        external: number % 5 == 0,
-        payload: format!("{}{}", text(12), if number % 7 == 0 { text(13) } else { String::new() }),
+        external: number.is_multiple_of(5),
+        payload: format!("{}{}", text(12), if number.is_multiple_of(7) { text(13) } else { String::new() }),
     }
 }
 

@@ -129,7 +129,7 @@ fn single_records_are_equal() {
 fn days_are_equal_as_files() {
     let stores = Stores::shared();
     let views = stores.all();
-    let directory = stores.directory();
+    let directory = Stores::directory();
     for day in [0, 1, NOW.day() - 6, NOW.day() - 1, NOW.day(), NOW.day() + 1] {
         let path = directory.join(format!("{day}.parquet"));
         let written =

@@ -197,7 +197,7 @@ fn condition(column: Expr, kind: Kind, how: u8) -> Expr {
         Kind::Number => lit(1_000 + i64::from(how) % 70),
         Kind::Small => lit(i64::from(how) % 5),
         Kind::Text => lit(["it's", "", "40020", "m", r"back\slash"][usize::from(how) % 5]),
-        Kind::Truth => lit(how % 2 == 0),
+        Kind::Truth => lit(how.is_multiple_of(2)),
         Kind::Instant => date_trunc(lit("day"), column.clone()),
     };
     match how % 6 {
@@ -212,7 +212,7 @@ fn condition(column: Expr, kind: Kind, how: u8) -> Expr {
 
 /// The column itself, or something made of it.
 fn computed(column: Expr, kind: Kind, how: u8) -> (Expr, Kind) {
-    if how % 2 == 0 {
+    if how.is_multiple_of(2) {
         return (column, kind);
     }
     match kind {

@@ -101,7 +101,7 @@ impl Stores {
     }
 
     /// A place for files that is gone with the process.
-    pub(super) fn directory(&self) -> &Path {
+    pub(super) fn directory() -> &'static Path {
         ClickHouse::shared().directory()
     }
 
@@ -139,6 +139,7 @@ impl Views<'_> {
     }
 
     /// The answer of both stores. A question may be refused, by both in the same words; anything else fails the test.
+    #[allow(clippy::needless_pass_by_value, reason = "a question is written where it is asked")]
     pub(super) fn equal<T: PartialEq + Debug>(
         &self,
         question: &impl Debug,

@@ -50,9 +50,9 @@ impl Stores {
     pub(super) fn with(name: &str, records: Vec<Arc<Record>>, recent: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let server = ClickHouse::shared();
-        // Beside the server's files, it is gone with the process.
-        let table = server.directory().join(name);
         let (in_memory, database) = (Recent::default(), server.create_database());
+        // Beside the server's files, it is gone with the process; tests that begin at one time have their own.
+        let table = server.directory().join(format!("{name}-{database}"));
         let delivered = records.len() - recent;
         runtime.block_on(async {
             let embedded = EmbeddedStore::open(&table, CollectorNumber::default()).await.expect("a table");

@@ -11,6 +11,7 @@ pub mod expiry;
 pub mod id;
 pub mod layout;
 pub mod migrations;
+pub mod payload;
 pub mod recent;
 pub mod record;
 pub mod reference;

@@ -1,6 +1,7 @@
 //! The server as a whole: configuration, command line, routes, API and pages, wired to collector and questions.
 
 pub mod api;
+pub mod charts;
 pub mod cli;
 pub mod cli_store;
 pub mod clickhouse;

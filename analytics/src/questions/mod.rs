@@ -10,4 +10,5 @@ pub mod offered;
 pub mod population;
 pub mod records;
 mod source;
+pub mod systems;
 pub mod trends;

@@ -1,5 +1,7 @@
 //! What a filter form offers: the classifications, systems and builds that occur.
 
+use std::cmp::Ordering;
+
 use arrow::array::AsArray;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::col;
@@ -31,8 +33,7 @@ pub struct Offered {
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
     let mut builds = distinct(builds_plan(view, system_name)?).await?;
-    // Versions that differ in other signs only are equal by their numbers.
-    builds.sort_by(|a, b| version_key(b).cmp(&version_key(a)).then_with(|| b.cmp(a)));
+    builds.sort_by(|a, b| newer(a, b));
     builds.truncate(BUILDS_MAX);
     let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();
@@ -65,7 +66,14 @@ async fn distinct(rows: DataFrame) -> Result<Vec<String>, Error> {
     Ok(values)
 }
 
-/// Runs of digits count as numbers, so that 9 comes before 10 and 12.4 before 12.10.
+/// Compares two builds of one system so that the newer version comes first.
+#[must_use]
+pub fn newer(a: &str, b: &str) -> Ordering {
+    // Versions that differ in other signs only are equal by their numbers.
+    version_key(b).cmp(&version_key(a)).then_with(|| b.cmp(a))
+}
+
+/// What builds of one system are ordered by. Runs of digits count as numbers, so that 9 comes before 10 and 12.4 before 12.10.
 fn version_key(version: &str) -> Vec<(u64, &str)> {
     version
         .split(|c: char| !c.is_ascii_alphanumeric())

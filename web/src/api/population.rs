@@ -20,7 +20,7 @@ use crate::state::AppState;
 const DAYS_MAX: i64 = 36_500;
 
 /// Filters of records that say nothing about heartbeats.
-const NOT_HERE: [&str; 8] = [
+pub(crate) const NOT_HERE: [&str; 8] = [
     "classification",
     "severity",
     "event_id",

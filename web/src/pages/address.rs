@@ -6,6 +6,12 @@ use telemetrics_schema::RecordId;
 pub const RECORDS: &str = "/telemetryui/records";
 /// The page Record, as a route with its parameter.
 pub const RECORD: &str = "/telemetryui/records/record_details/{id}";
+/// The page Builds.
+pub const BUILDS: &str = "/telemetryui/builds";
+/// The page Stats.
+pub const STATS: &str = "/telemetryui/stats";
+/// The page Population.
+pub const POPULATION: &str = "/telemetryui/population";
 /// The records API.
 pub const API_RECORDS: &str = "/api/records";
 /// Files that pages load, as a route with its parameter.

@@ -6,11 +6,16 @@
 
 pub mod address;
 pub mod assets;
+pub mod builds;
 pub mod example;
+mod form;
 pub mod message;
+pub mod numbers;
+pub mod population;
 pub mod query;
 pub mod record;
 pub mod records;
+pub mod stats;
 pub mod text;
 
 #[cfg(test)]
@@ -50,8 +55,15 @@ pub struct Tab {
 /// The tab of the pages Records and Record.
 pub const RECORDS_TAB: Tab = Tab { label: "Records", address: address::RECORDS };
 
+/// The tab of the page Builds.
+pub const BUILDS_TAB: Tab = Tab { label: "Builds", address: address::BUILDS };
+/// The tab of the page Stats.
+pub const STATS_TAB: Tab = Tab { label: "Stats", address: address::STATS };
+/// The tab of the page Population.
+pub const POPULATION_TAB: Tab = Tab { label: "Population", address: address::POPULATION };
+
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 1] = [RECORDS_TAB];
+pub const TABS: [Tab; 4] = [RECORDS_TAB, BUILDS_TAB, STATS_TAB, POPULATION_TAB];
 
 /// What `base.html` needs to put a page into its frame.
 #[derive(Debug, Clone)]

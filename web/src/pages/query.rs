@@ -62,6 +62,15 @@ impl Given {
         &self.pairs
     }
 
+    /// The same with one more parameter, unless it is given already.
+    #[must_use]
+    pub fn or(mut self, name: &str, value: &str) -> Self {
+        if self.value(name).is_empty() {
+            self.pairs.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
     /// The value of a parameter, empty when it is not given.
     #[must_use]
     pub fn value(&self, name: &str) -> &str {
@@ -105,6 +114,12 @@ mod tests {
         let given = Given::parse("build=a%26b&cursor=old").expect("short");
         assert_eq!(given.link("/r", &[("cursor", "new")]), "/r?build=a%26b&cursor=new");
         assert_eq!(Given::default().link("/r", &[]), "/r");
+    }
+
+    #[test]
+    fn what_is_usual_gives_way_to_what_is_given() {
+        let given = Given::parse("build=1").expect("short").or("build", "2").or("system_name", "x");
+        assert_eq!((given.value("build"), given.value("system_name")), ("1", "x"));
     }
 
     #[test]

@@ -7,11 +7,13 @@ use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{Cursor, Page};
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
-use super::example;
 use super::message::MessagePage;
+use super::numbers::{Numbers, NumbersPage, Same, Subject};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::RecordPage;
 use super::records::{Found, PAGE_ROWS, RecordsPage};
+use super::{BUILDS_TAB, example};
+use crate::charts::{CATEGORIES_MAX, Chart, Kind, Series};
 
 /// Text that would be markup, leave an attribute, or rearrange what stands beside it.
 pub(super) const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\0&amp;";
@@ -41,6 +43,18 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         sample("record.html", "crash", &RecordPage::new(&crash())),
         sample("record.html", "hostile", &RecordPage::new(&hostile())),
         sample("record.html", "sparse", &RecordPage::new(&sparse())),
+        sample("numbers.html", "ordinary", &numbers("43", "class")),
+        sample("numbers.html", "hostile", &numbers(&HOSTILE.repeat(50), HOSTILE)),
+        sample(
+            "numbers.html",
+            "nothing",
+            &NumbersPage::found(&SUBJECT, &given("ordinary"), &offer(&crash()), Numbers::default()),
+        ),
+        sample(
+            "numbers.html",
+            "refused",
+            &NumbersPage::refused(&SUBJECT, &given("hostile"), &offer(&hostile()), &problem()),
+        ),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
@@ -56,11 +70,39 @@ fn sample(template: &'static str, what: &'static str, page: &impl Template) -> S
     Sample { template, what, html: page.render().expect("a page") }
 }
 
+const SUBJECT: Subject = Subject { tab: BUILDS_TAB, of_one_system: true, not_here: &[] };
+
+/// Five pages' worth of figures, each as large as a figure may be.
+fn numbers(name: &str, series: &str) -> NumbersPage {
+    let given = given(name);
+    let chart = |kind, series_count: usize| Chart {
+        title: "Records by build".to_owned(),
+        kind,
+        category: "build",
+        names: (0..CATEGORIES_MAX).map(|at| format!("{name}{at}")).collect(),
+        series: (0..series_count).map(|at| Series::counts(format!("{at}{series}"), 0..CATEGORIES_MAX as u64)).collect(),
+    };
+    let figures = [chart(Kind::Columns, 1), chart(Kind::Bars, 1), chart(Kind::Stacked, 2), chart(Kind::Lines, 2)];
+    let numbers = Numbers {
+        figures: figures.iter().map(Chart::figure).collect(),
+        notes: vec!["A note.".to_owned()],
+        same: vec![Same::new("By build", &given, "/api/builds", &[])],
+        pending: Some("3 records".to_owned()),
+    };
+    NumbersPage::found(&SUBJECT, &given, &offer(&hostile()), numbers)
+}
+
+fn offer(record: &Record) -> Offered {
+    let offered: Vec<String> = (0..5_000).map(|n| format!("{}{n}", record.report.classification)).collect();
+    Offered { classifications: offered.clone(), systems: offered.clone(), builds: offered }
+}
+
+fn problem() -> Problem {
+    Problem { parameter: Some("severity".to_owned()), message: "severity has to be 1 to 4, not 7".to_owned() }
+}
+
 fn records(what: &'static str, records: &[Record]) -> Sample {
-    let offered: Vec<String> = records.iter().map(|record| record.report.classification.clone()).collect();
-    let offered: Vec<String> =
-        offered.iter().cycle().take(5_000).enumerate().map(|(n, class)| format!("{class}{n}")).collect();
-    let offer = Offered { classifications: offered.clone(), systems: offered.clone(), builds: offered };
+    let offer = offer(&records[0]);
     let older = Some(Cursor::OlderThan(RecordId(5)));
     let page = Page { records: records.to_vec(), older, newer: Some(Cursor::NewerThan(RecordId(9))) };
     let found = Found { page: &page, total: 12_345, pending_records: 3, first_record: "" };
@@ -89,9 +131,7 @@ fn empty(query: &str, total: u64) -> RecordsPage {
 fn refused() -> RecordsPage {
     let query = format!("severity=7{}", "&x=<y>".repeat(PARAMETERS_MAX - 1));
     let given = Given::parse(&query).expect("within the limits");
-    let problem =
-        Problem { parameter: Some("severity".to_owned()), message: "severity has to be 1 to 4, not 7".to_owned() };
-    RecordsPage::refused(&given, &Offered::default(), &problem)
+    RecordsPage::refused(&given, &Offered::default(), &problem())
 }
 
 fn some_records(record: &Record) -> Vec<Record> {

@@ -10,6 +10,8 @@ use crate::pages::HOSTILE;
 use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
+/// The pages that consist of charts.
+const CHARTS: [&str; 3] = ["builds", "stats", "population"];
 const DEMO_RECORDS: &str = "2000";
 
 fn screens() -> [Screen; 4] {
@@ -36,6 +38,12 @@ fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Scre
     assert!(picture.starts_with(b"\x89PNG"), "{what}");
     keep(&picture, name, screen);
     picture
+}
+
+fn inspect_charts(browser: &Browser, server: &Server, what: &str) {
+    for page in CHARTS {
+        inspect(browser, server, &format!("/telemetryui/{page}"), &format!("{page}-{what}"));
+    }
 }
 
 fn keep(picture: &[u8], name: &str, screen: Screen) {
@@ -82,6 +90,7 @@ fn pages_with_invented_records_are_whole_on_every_screen() {
     let crash = &records(&server, "classification=org.clearlinux/crash/clr&limit=1")[0]["id"];
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash}"), "record-demo");
     inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
+    inspect_charts(&browser, &server, "demo");
 }
 
 #[test]
@@ -89,6 +98,7 @@ fn pages_of_a_new_server_are_whole_on_every_screen() {
     let server = embedded();
     let browser = Browser::start();
     inspect(&browser, &server, RECORDS, "records-empty");
+    inspect_charts(&browser, &server, "empty");
 }
 
 #[test]
@@ -102,6 +112,7 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     let wide_id = accepted(&server, &widest.with("board_name", long(199)).with("cpu_model", long(199)));
     let id = accepted(&server, &Post::default().payload(HOSTILE).with("cpu_model", HOSTILE.replace(['\0', '\n'], "")));
     inspect(&browser, &server, RECORDS, "records-hostile");
+    inspect_charts(&browser, &server, "hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{id}"), "record-hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{wide_id}"), "record-wide");
     inspect(&browser, &server, &format!("{RECORDS}?build={}", "1,".repeat(200) + "1"), "records-wide-filter");

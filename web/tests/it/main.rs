@@ -5,6 +5,7 @@ mod bad_input;
 mod batches;
 mod browser;
 mod captures;
+mod charts;
 mod collectors;
 mod datasets;
 mod durability;

@@ -1,6 +1,5 @@
 //! The page Records: a form with filters, the records that pass them, newest first, and the way to older ones.
 
-mod form;
 mod row;
 
 use askama::Template;
@@ -12,12 +11,12 @@ use telemetrics_analytics::questions::offered::{Offered, offered};
 use telemetrics_analytics::questions::records::{self, Cursor, Page, PageRequest};
 use telemetrics_schema::TimestampUs;
 
+use super::form::{self, Form};
 use super::query::{CURSOR, Given, PAGING, Problem};
 use super::{RECORDS_TAB, Shell, address, example, message, render, text};
 use crate::api::params;
 use crate::error::WebError;
 use crate::state::{AppState, Asked};
-use form::Form;
 use row::Row;
 
 /// Records on one page.

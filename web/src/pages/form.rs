@@ -1,11 +1,11 @@
-//! The form of the page Records: what was asked before stands in it again, and it offers what there is to ask for.
+//! The form of filters that pages have: what was asked before stands in it again, and it offers what there is to ask for.
 
 use std::collections::BTreeSet;
 
 use telemetrics_analytics::questions::offered::Offered;
 
-use crate::pages::query::{Given, Problem};
-use crate::pages::text;
+use super::query::{Given, Problem};
+use super::text;
 
 /// Longest text that is repeated outside of the form's fields, in characters.
 pub(super) const ECHO_CHARS: usize = 300;
@@ -38,6 +38,8 @@ pub(super) struct Form {
     /// Filters that have no field here, for instance those of a link on another page.
     pub(super) others: Vec<Other>,
     pub(super) is_filtered: bool,
+    /// Fields that the page cannot apply.
+    not_here: &'static [&'static str],
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +65,16 @@ pub(super) struct Other {
 }
 
 impl Form {
+    /// Whether the page has that field.
+    pub(super) fn has(&self, name: &str) -> bool {
+        !self.not_here.contains(&name)
+    }
+
+    /// The same without fields that a page cannot apply.
+    pub(super) fn without(self, not_here: &'static [&'static str]) -> Self {
+        Self { not_here, ..self }
+    }
+
     pub(super) fn new(given: &Given, offer: &Offered, problem: Option<&Problem>) -> Self {
         let wrong = problem.and_then(|problem| problem.parameter.as_deref());
         let field = |name: &str, offered: Vec<String>| Field {
@@ -80,6 +92,7 @@ impl Form {
             severity_is_wrong: wrong == Some("severity"),
             others: others(given, wrong),
             is_filtered: given.is_filtered(),
+            not_here: &[],
         }
     }
 }

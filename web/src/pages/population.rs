@@ -1,0 +1,122 @@
+//! The page Population: how many distinct machines run which build, internal and external ones.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use futures::FutureExt as _;
+use telemetrics_analytics::filter::RecordFilter;
+use telemetrics_analytics::questions::counts::GROUPS_MAX;
+use telemetrics_analytics::questions::offered::newer;
+use telemetrics_analytics::questions::population::{Machines, population};
+use telemetrics_schema::TimestampUs;
+use telemetrics_schema::time::US_PER_DAY;
+
+use super::POPULATION_TAB;
+use super::numbers::{self, Numbers, Question, Same, Subject};
+use crate::api::population::NOT_HERE;
+use crate::charts::{Chart, Kind, Series};
+use crate::error::WebError;
+use crate::state::AppState;
+
+const SUBJECT: Subject = Subject { tab: POPULATION_TAB, of_one_system: true, not_here: &NOT_HERE };
+
+/// How many days each chart looks back; the last one is about all that is retained.
+const WINDOWS_DAYS: [Option<i64>; 5] = [Some(1), Some(3), Some(7), Some(14), None];
+/// Builds of a chart: those with most machines.
+const BUILDS_MAX: usize = 16;
+
+const ROTATION: &str = "A machine changes its id every three days: in a longer window it counts once for each id.";
+
+/// Answers with the page.
+pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
+    numbers::show(&state, &uri, &SUBJECT, |question| find(question).boxed()).await
+}
+
+async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
+    let mut numbers = Numbers { notes: vec![ROTATION.to_owned()], ..Numbers::default() };
+    for days in WINDOWS_DAYS {
+        let from = days.map(|days| TimestampUs(question.asked.now.0 - days * US_PER_DAY));
+        let received_from = question.filter.received_from.max(from);
+        let filter = RecordFilter { received_from, ..question.filter.clone() };
+        let groups = population(&question.asked.view, &filter, GROUPS_MAX).await?.groups;
+        numbers.figures.push(drawn(days, &groups).figure());
+        numbers.same.push(same(&question, days));
+    }
+    Ok(numbers)
+}
+
+fn same(question: &Question<'_>, days: Option<i64>) -> Same {
+    let days_text = days.map(|days| days.to_string());
+    let more: Vec<(&str, &str)> = days_text.iter().map(|days| ("days", days.as_str())).collect();
+    let label = match days {
+        Some(1) => "1 day",
+        Some(3) => "3 days",
+        Some(7) => "7 days",
+        Some(14) => "14 days",
+        _ => "Overall",
+    };
+    Same::new(label, question.given, "/api/population", &more)
+}
+
+fn title(days: Option<i64>) -> String {
+    match days {
+        Some(1) => "Machines of the last day".to_owned(),
+        Some(days) => format!("Machines of the last {days} days"),
+        None => "Machines of all days".to_owned(),
+    }
+}
+
+fn drawn(days: Option<i64>, groups: &[Machines]) -> Chart {
+    let builds = builds(groups);
+    let series = |name: &str, external: bool| {
+        let machines = |build: &String| {
+            let of_build = groups.iter().filter(|group| group.external == external && group.build == *build);
+            of_build.map(|group| group.machines).sum()
+        };
+        Series::counts(name, builds.iter().map(machines))
+    };
+    Chart {
+        title: title(days),
+        kind: Kind::Stacked,
+        category: "build",
+        series: vec![series("internal", false), series("external", true)],
+        names: builds,
+    }
+}
+
+/// The builds with most machines, oldest version first.
+fn builds(groups: &[Machines]) -> Vec<String> {
+    let mut builds: Vec<String> = Vec::new();
+    for group in groups {
+        if builds.len() < BUILDS_MAX && !builds.contains(&group.build) {
+            builds.push(group.build.clone());
+        }
+    }
+    builds.sort_by(|a, b| newer(b, a));
+    builds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machines(build: usize, external: bool, machines: u64) -> Machines {
+        Machines { system_name: "s".to_owned(), build: build.to_string(), external, machines }
+    }
+
+    #[test]
+    fn origins_stand_one_on_the_other_by_version() {
+        let chart = drawn(Some(3), &[machines(100, false, 9), machines(20, true, 4), machines(100, true, 2)]);
+        assert_eq!(chart.title, "Machines of the last 3 days");
+        assert_eq!(chart.names, ["20", "100"]);
+        assert_eq!(chart.series[0].values, [Some(0.0), Some(9.0)]);
+        assert_eq!(chart.series[1].values, [Some(4.0), Some(2.0)]);
+    }
+
+    #[test]
+    fn the_builds_with_most_machines_are_shown() {
+        let many: Vec<Machines> = (0..=BUILDS_MAX).map(|build| machines(build, false, 50 - build as u64)).collect();
+        let names = drawn(None, &many).names;
+        assert_eq!((names.len(), names.last().map(String::as_str)), (BUILDS_MAX, Some("15")));
+    }
+}

@@ -1,0 +1,135 @@
+//! Pages of numbers show those that the API gives at the addresses that they name, for the same filters.
+
+use std::collections::BTreeMap;
+
+use scraper::Html;
+use serde_json::Value;
+use telemetrics_testkit::{Post, Server};
+
+use crate::html::{page, select, texts};
+use crate::seeds;
+use crate::servers::{PROGRAM, accepted, embedded, on_clickhouse};
+
+const HEARTBEAT: &str = "org.clearlinux/heartbeat/ping";
+
+#[test]
+fn charts_of_invented_records_are_those_of_the_api() {
+    let server = Server::start_plain(PROGRAM, &["demo", "--records", "3000", "--listen", "127.0.0.1:0"]);
+    numbers_are_those_of_the_api(&server, "created_in_days=3");
+    assert!(tables(&get(&server, "builds", ""))[0].len() > 3, "the demo has builds");
+}
+
+#[test]
+fn charts_of_the_embedded_store_are_those_of_the_api() {
+    charts_of_few_records(&embedded());
+}
+
+#[test]
+fn charts_of_clickhouse_are_those_of_the_api() {
+    charts_of_few_records(&on_clickhouse());
+}
+
+fn charts_of_few_records(server: &Server) {
+    seeds::post(server);
+    let heartbeat = Post::default().with("classification", HEARTBEAT).with("system_name", "charted");
+    for (machine, build) in [("a", "100"), ("b", "100"), ("b", "20"), ("c", "9.1")] {
+        accepted(server, &heartbeat.clone().with("machine_id", machine).with("build", build));
+    }
+    numbers_are_those_of_the_api(server, "severity=1");
+    let builds = get(server, "builds", "system_name=charted");
+    assert_eq!(tables(&builds)[0], [row("20", &["1"]), row("100", &["2"])]);
+    let population = get(server, "population", "system_name=charted");
+    assert_eq!(tables(&population)[0], [row("9.1", &["1", "0"]), row("20", &["1", "0"]), row("100", &["2", "0"])]);
+    assert_eq!(server.get("/telemetryui/population?severity=1").status, 400);
+}
+
+fn row(name: &str, values: &[&str]) -> (String, Vec<String>) {
+    (name.to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+}
+
+fn numbers_are_those_of_the_api(server: &Server, filter: &str) {
+    for query in ["", filter] {
+        builds_are_those_of_the_api(server, query);
+        shares_are_those_of_the_api(server, query);
+    }
+    machines_are_those_of_the_api(server);
+}
+
+fn get(server: &Server, name: &str, query: &str) -> Html {
+    page(&server.get(&format!("/telemetryui/{name}?{query}")), 200)
+}
+
+/// The rows of every table of numbers: a name and the values beside it.
+fn tables(page: &Html) -> Vec<Vec<(String, Vec<String>)>> {
+    let cells = |row: scraper::ElementRef<'_>| {
+        let mut texts = row.child_elements().map(|cell| cell.text().collect::<String>());
+        (texts.next().expect("a name"), texts.collect())
+    };
+    let selector = scraper::Selector::parse("tbody tr").expect("a selector");
+    select(page, "table.numbers").iter().map(|table| table.select(&selector).map(cells).collect()).collect()
+}
+
+/// What the addresses answer that a page gives for its numbers, in their order.
+fn same(server: &Server, page: &Html) -> Vec<Vec<Value>> {
+    let rows = |address: &String| match server.get_json(address)["rows"].take() {
+        Value::Array(rows) => rows,
+        other => panic!("{address}: {other}"),
+    };
+    texts(page, "#same + ul code").iter().map(rows).collect()
+}
+
+fn builds_are_those_of_the_api(server: &Server, query: &str) {
+    let page = get(server, "builds", query);
+    let builds = &same(server, &page)[0];
+    let mut numeric: Vec<(u64, String)> = builds.iter().filter_map(numeric_build).collect();
+    numeric.sort_unstable();
+    let shown: Vec<(u64, String)> = tables(&page)
+        .concat()
+        .into_iter()
+        .map(|(build, values)| (build.parse().expect("a number"), values[0].replace(',', "")))
+        .collect();
+    assert_eq!(shown, numeric[numeric.len() - shown.len()..], "{query}");
+    assert_eq!(shown.is_empty(), numeric.is_empty());
+}
+
+fn numeric_build(row: &Value) -> Option<(u64, String)> {
+    let build = row["build"].as_str().expect("a build");
+    build.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    Some((build.parse().ok()?, row["records"].to_string()))
+}
+
+fn shares_are_those_of_the_api(server: &Server, query: &str) {
+    let page = get(server, "stats", query);
+    let lists = same(server, &page);
+    assert_eq!(tables(&page).len(), lists.len());
+    for (table, list) in tables(&page).iter().zip(&lists) {
+        let told = table.iter().filter(|(name, _)| !name.ends_with(" all others"));
+        for (row, expected) in told.zip(list) {
+            assert_eq!(row.1[0].replace(',', ""), expected["records"].to_string(), "{query}: {row:?}");
+        }
+        let sum: u64 = table.iter().map(|(_, values)| number(&values[0])).sum();
+        assert_eq!(sum, list.iter().filter_map(|row| row["records"].as_u64()).sum::<u64>(), "{query}");
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.replace(',', "").parse().expect("a number")
+}
+
+fn machines_are_those_of_the_api(server: &Server) {
+    let page = get(server, "population", "");
+    for (table, list) in tables(&page).iter().zip(same(server, &page)) {
+        let mut expected = BTreeMap::<(String, &str), u64>::new();
+        for row in &list {
+            let build = row["build"].as_str().expect("a build").to_owned();
+            let source = row["data_source"].as_str().expect("a source");
+            *expected.entry((build, source)).or_default() += row["machines"].as_u64().expect("a number");
+        }
+        for (build, values) in table {
+            for (source, value) in ["internal", "external"].into_iter().zip(values) {
+                let counted = expected.get(&(build.clone(), source)).copied().unwrap_or_default();
+                assert_eq!(number(value), counted, "{build} {source}");
+            }
+        }
+    }
+}

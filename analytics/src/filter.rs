@@ -72,6 +72,8 @@ fn successor(prefix: &str) -> Option<String> {
 pub struct RecordFilter {
     /// Classification.
     pub classification: Option<ClassPattern>,
+    /// Not this classification; no parameter says so, but some questions do.
+    pub not_classification: Option<String>,
     /// One of these severities.
     pub severities: Vec<i8>,
     /// Exactly this machine.
@@ -121,6 +123,7 @@ impl RecordFilter {
         let equal = |column: &str, value: &Option<String>| value.as_ref().map(|v| col(column).eq(text(v)));
         let parts = [
             self.classification.as_ref().and_then(ClassPattern::predicate),
+            self.not_classification.as_ref().map(|class| col("classification").not_eq(text(class))),
             one_of("severity", self.severities.iter().map(|s| lit(*s)).collect()),
             equal("machine_id", &self.machine_id),
             one_of("build", self.builds.iter().map(|b| text(b)).collect()),

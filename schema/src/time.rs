@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 
 /// Microseconds in one second.
 pub const US_PER_S: i64 = 1_000_000;
@@ -44,6 +44,13 @@ impl TimestampUs {
         {
             self.0.div_euclid(US_PER_DAY) as i32
         }
+    }
+
+    /// Midnight of the first of January of its year in UTC; itself beyond the calendar's end.
+    #[must_use]
+    pub fn begin_of_year(self) -> Self {
+        let january = self.date().and_then(|date| NaiveDate::from_ymd_opt(date.year(), 1, 1));
+        january.map_or(self, |date| Self(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()))
     }
 
     /// Reads a UTC calendar date as `YYYY-MM-DD`: the instant at which it begins. `None` for anything else.
@@ -117,6 +124,16 @@ mod tests {
         for wrong in ["", "2023-02-29", "2024-2-1", "+024-02-01", "2024-02-01 ", "20240201", "2024-13-01", "today"] {
             assert_eq!(TimestampUs::from_date(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_year_begins_on_the_first_of_january() {
+        let begin = |s: i64| TimestampUs::from_s(s).begin_of_year().to_string();
+        assert_eq!(
+            (begin(1_795_342_080), begin(-1)),
+            ("2026-01-01 00:00:00 UTC".into(), "1969-01-01 00:00:00 UTC".into())
+        );
+        assert_eq!(TimestampUs(i64::MAX).begin_of_year(), TimestampUs(i64::MAX));
     }
 
     #[test]

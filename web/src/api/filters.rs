@@ -235,6 +235,7 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let expected = RecordFilter {
             classification: Some(ClassPattern::Prefix("a/".into())),
+            not_classification: None,
             severities: vec![2, 3],
             machine_id: text("m"),
             builds: vec!["1".into(), "2".into()],

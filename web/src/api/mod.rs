@@ -5,6 +5,7 @@ pub mod counts;
 pub mod datasets;
 pub mod export;
 mod filters;
+pub mod hardware;
 pub mod params;
 pub mod population;
 pub mod quarantine;
@@ -12,6 +13,7 @@ pub mod ranges;
 pub mod record;
 pub mod records;
 pub mod trends;
+pub mod updates;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;

@@ -17,7 +17,7 @@ use crate::error::{InvalidParameter, WebError};
 use crate::state::AppState;
 
 /// Most days that it looks back: as long as retention can be.
-const DAYS_MAX: i64 = 36_500;
+pub(super) const DAYS_MAX: i64 = 36_500;
 
 /// Filters of records that say nothing about heartbeats.
 pub(crate) const NOT_HERE: [&str; 8] = [

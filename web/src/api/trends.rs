@@ -79,7 +79,8 @@ fn read_dimension(name: &str, value: &str) -> Result<Dimension, InvalidParameter
     found.ok_or_else(|| InvalidParameter::new(name, "must be classification, build, severity or system_name"))
 }
 
-fn table(request: &TrendRequest, trend: Trend) -> Table {
+/// The rows of a trend.
+pub(super) fn table(request: &TrendRequest, trend: Trend) -> Table {
     let keys = request.by.map_or(&[][..], Dimension::columns);
     let mut table = Table::new(["start"].into_iter().chain(keys.iter().copied()).chain(["records"]));
     let series: Vec<(Vec<Value>, Vec<u64>)> = trend

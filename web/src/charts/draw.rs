@@ -47,9 +47,11 @@ pub(super) fn svg(chart: &Chart) -> Option<String> {
 fn columns(chart: &Chart) -> BarChart {
     let mut drawn = BarChart::new(series(chart), chart.names.clone());
     if chart.kind == Kind::Stacked {
-        drawn.series_list.iter_mut().for_each(|series| series.stack = Some(STACK.to_owned()));
+        for series in &mut drawn.series_list {
+            series.stack = Some(STACK.to_owned());
+        }
     }
-    drawn.y_axis_configs.iter_mut().for_each(|axis| y_axis(axis, chart));
+    axes(&mut drawn.y_axis_configs, chart);
     drawn.legend.category = LegendCategory::RoundRect;
     look(&mut drawn, HEIGHT);
     drawn
@@ -57,7 +59,7 @@ fn columns(chart: &Chart) -> BarChart {
 
 fn lines(chart: &Chart) -> LineChart {
     let mut drawn = LineChart::new(series(chart), chart.names.clone());
-    drawn.y_axis_configs.iter_mut().for_each(|axis| y_axis(axis, chart));
+    axes(&mut drawn.y_axis_configs, chart);
     drawn.series.symbol = Some(Symbol::None);
     look(&mut drawn, HEIGHT);
     drawn
@@ -66,9 +68,11 @@ fn lines(chart: &Chart) -> LineChart {
 /// The library begins at the bottom; people read from the top.
 fn bars(chart: &Chart) -> HorizontalBarChart {
     let mut upside_down = series(chart);
-    upside_down.iter_mut().for_each(|series| series.data.reverse());
+    for series in &mut upside_down {
+        series.data.reverse();
+    }
     let mut drawn = HorizontalBarChart::new(upside_down, chart.names.iter().rev().cloned().collect());
-    drawn.y_axis_configs.iter_mut().for_each(|axis| y_axis(axis, chart));
+    axes(&mut drawn.y_axis_configs, chart);
     // How many bars there are is a small number.
     #[allow(clippy::cast_precision_loss)]
     let height = AROUND_BARS_HEIGHT + BAR_HEIGHT * (chart.names.len() * chart.series.len()) as f32;
@@ -82,6 +86,12 @@ fn series(chart: &Chart) -> Vec<charts_rs::Series> {
     let heights =
         |series: &super::Series| series.values.iter().map(|value| value.map(|v| v as f32)).collect::<Vec<_>>();
     chart.series.iter().map(|series| (series.name.as_str(), heights(series)).into()).collect()
+}
+
+fn axes(axes: &mut [YAxisConfig], chart: &Chart) {
+    for axis in axes {
+        y_axis(axis, chart);
+    }
 }
 
 fn y_axis(axis: &mut YAxisConfig, chart: &Chart) {
@@ -111,7 +121,7 @@ fn look(base: &mut ChartBase, height: f32) {
     (base.width, base.height) = (WIDTH, height);
     base.margin.right = MARGIN_RIGHT;
     base.background_color = Color::transparent();
-    base.font_family = FONT.to_owned();
+    FONT.clone_into(&mut base.font_family);
     base.grid.stroke_color = colours::GRID.into();
     base.x_axis.font.color = ink();
     base.x_axis.font.size = FONT_SIZE;
@@ -122,7 +132,7 @@ fn look(base: &mut ChartBase, height: f32) {
     base.legend.show = Some(base.series_list.len() > 1);
     base.series.colors = colours::SERIES.iter().map(|colour| (*colour).into()).collect();
     base.series.label.font.color = ink();
-    base.series.label.formatter = HOVER.to_owned();
+    HOVER.clone_into(&mut base.series.label.formatter);
     base.tooltip.show = true;
 }
 

@@ -12,6 +12,12 @@ pub const BUILDS: &str = "/telemetryui/builds";
 pub const STATS: &str = "/telemetryui/stats";
 /// The page Population.
 pub const POPULATION: &str = "/telemetryui/population";
+/// The page MCE.
+pub const MCE: &str = "/telemetryui/mce";
+/// The page Thermal.
+pub const THERMAL: &str = "/telemetryui/thermal";
+/// The page Updates; the original service answers `/telemetryui/updates` with JSON.
+pub const UPDATES: &str = "/telemetryui/update_matrix";
 /// The records API.
 pub const API_RECORDS: &str = "/api/records";
 /// Files that pages load, as a route with its parameter.

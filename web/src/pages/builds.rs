@@ -22,13 +22,13 @@ pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
 
 async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
     let counts = counts(&question.asked.view, &question.filter, Dimension::Build, GROUPS_MAX).await?;
-    let (chart, notes) = drawn(counts);
+    let (chart, notes) = drawn(&counts);
     let same = vec![Same::new("Records by build", question.given, "/api/builds", &[])];
     Ok(Numbers { figures: vec![chart.figure()], notes, same, pending: None })
 }
 
 /// The newest numeric builds as a chart, and what it leaves out.
-fn drawn(counts: Counts) -> (Chart, Vec<String>) {
+fn drawn(counts: &Counts) -> (Chart, Vec<String>) {
     let mut numeric: Vec<(u64, u64)> = counts.groups.iter().filter_map(number).collect();
     let all = numeric.len();
     numeric.sort_unstable();
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn numeric_builds_are_in_the_order_of_their_numbers() {
         let groups = vec![counted("100", 7), counted("9", 3), counted("rolling", 5), counted("+8", 1), counted("", 1)];
-        let (chart, notes) = drawn(Counts { groups, has_more: false });
+        let (chart, notes) = drawn(&Counts { groups, has_more: false });
         assert_eq!(chart.names, ["9", "100"]);
         assert_eq!(chart.series[0].values, [Some(3.0), Some(7.0)]);
         assert_eq!(notes, ["Builds whose names are no numbers have 7 records."]);
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_newest_builds_are_shown() {
         let groups = (0..=CATEGORIES_MAX as u64).map(|build| counted(build.to_string(), build)).collect();
-        let (chart, notes) = drawn(Counts { groups, has_more: false });
+        let (chart, notes) = drawn(&Counts { groups, has_more: false });
         assert_eq!((chart.names.len(), chart.names[0].as_str()), (CATEGORIES_MAX, "1"));
         assert_eq!(notes, ["The newest 40 of 41 numeric builds are shown."]);
     }

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod builds;
 pub mod example;
 mod form;
+pub mod mce;
 pub mod message;
 pub mod numbers;
 pub mod population;
@@ -17,6 +18,8 @@ pub mod record;
 pub mod records;
 pub mod stats;
 pub mod text;
+pub mod thermal;
+pub mod updates;
 
 #[cfg(test)]
 mod samples;
@@ -61,9 +64,15 @@ pub const BUILDS_TAB: Tab = Tab { label: "Builds", address: address::BUILDS };
 pub const STATS_TAB: Tab = Tab { label: "Stats", address: address::STATS };
 /// The tab of the page Population.
 pub const POPULATION_TAB: Tab = Tab { label: "Population", address: address::POPULATION };
+/// The tab of the page MCE.
+pub const MCE_TAB: Tab = Tab { label: "MCE", address: address::MCE };
+/// The tab of the page Thermal.
+pub const THERMAL_TAB: Tab = Tab { label: "Thermal", address: address::THERMAL };
+/// The tab of the page Updates.
+pub const UPDATES_TAB: Tab = Tab { label: "Updates", address: address::UPDATES };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 4] = [RECORDS_TAB, BUILDS_TAB, STATS_TAB, POPULATION_TAB];
+pub const TABS: [Tab; 7] = [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB];
 
 /// What `base.html` needs to put a page into its frame.
 #[derive(Debug, Clone)]

@@ -57,9 +57,9 @@ pub struct Numbers {
 /// An address of the API with the numbers of a page.
 #[derive(Debug, Clone)]
 pub struct Same {
-    label: &'static str,
-    json: String,
-    csv: String,
+    pub(super) label: &'static str,
+    pub(super) json: String,
+    pub(super) csv: String,
 }
 
 impl Same {
@@ -119,7 +119,7 @@ async fn answer(state: &AppState, query: &str, subject: &Subject, find: Find) ->
     let asked = state.ask().await?;
     let (given, filter) = match Given::parse(query) {
         Ok(given) => {
-            let given = with_system(&asked, subject, given).await?;
+            let given = if subject.of_one_system { with_usual_system(&asked, given).await? } else { given };
             let filter = filter(subject, &given, asked.now);
             (given, filter)
         }
@@ -140,9 +140,9 @@ async fn answer(state: &AppState, query: &str, subject: &Subject, find: Find) ->
     }
 }
 
-/// The older spelling counts as a name, too.
-async fn with_system(asked: &Asked, subject: &Subject, given: Given) -> Result<Given, WebError> {
-    if !subject.of_one_system || !given.value("os_name").is_empty() || !given.value(SYSTEM).is_empty() {
+/// The parameters with the usual system where they name none; the older spelling of the parameter is one, too.
+pub(super) async fn with_usual_system(asked: &Asked, given: Given) -> Result<Given, WebError> {
+    if !given.value("os_name").is_empty() || !given.value(SYSTEM).is_empty() {
         return Ok(given);
     }
     Ok(match systems::usual(&asked.view, asked.now).await? {

@@ -25,7 +25,9 @@ const WINDOWS_DAYS: [Option<i64>; 5] = [Some(1), Some(3), Some(7), Some(14), Non
 /// Builds of a chart: those with most machines.
 const BUILDS_MAX: usize = 16;
 
-const ROTATION: &str = "A machine changes its id every three days: in a longer window it counts once for each id.";
+/// What has to be known wherever machines are counted.
+pub(super) const ROTATION: &str =
+    "A machine changes its id every three days: in a longer window it counts once for each id.";
 
 /// Answers with the page.
 pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {

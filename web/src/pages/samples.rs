@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{Cursor, Page};
+use telemetrics_analytics::questions::updates::{Step, Steps};
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::message::MessagePage;
@@ -12,6 +13,7 @@ use super::numbers::{Numbers, NumbersPage, Same, Subject};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::RecordPage;
 use super::records::{Found, PAGE_ROWS, RecordsPage};
+use super::updates::UpdatesPage;
 use super::{BUILDS_TAB, example};
 use crate::charts::{CATEGORIES_MAX, Chart, Kind, Series};
 
@@ -55,6 +57,18 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             "refused",
             &NumbersPage::refused(&SUBJECT, &given("hostile"), &offer(&hostile()), &problem()),
         ),
+        sample("updates.html", "ordinary", &UpdatesPage::found(&given("ordinary"), &offer(&crash()), &steps("4"), 14)),
+        sample(
+            "updates.html",
+            "hostile",
+            &UpdatesPage::found(&given("hostile"), &offer(&hostile()), &steps(HOSTILE), 14),
+        ),
+        sample(
+            "updates.html",
+            "nothing",
+            &UpdatesPage::found(&given("ordinary"), &offer(&crash()), &Steps::default(), 1),
+        ),
+        sample("updates.html", "refused", &UpdatesPage::refused(&given("hostile"), &offer(&hostile()), &problem())),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
@@ -90,6 +104,13 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
         pending: Some("3 records".to_owned()),
     };
     NumbersPage::found(&SUBJECT, &given, &offer(&hostile()), numbers)
+}
+
+/// More versions than the matrix has room for.
+fn steps(version: &str) -> Steps {
+    let step =
+        |at: usize| Step { from: format!("{at}{version}"), to: format!("{at}1{version}"), records: u64::MAX >> 20 };
+    Steps { steps: (0..100).map(step).collect(), has_more: true }
 }
 
 fn offer(record: &Record) -> Offered {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scraper::Html;
-use serde_json::Value;
+use serde_json::{Value, json};
 use telemetrics_testkit::{Post, Server};
 
 use crate::html::{page, select, texts};
@@ -35,12 +35,84 @@ fn charts_of_few_records(server: &Server) {
     for (machine, build) in [("a", "100"), ("b", "100"), ("b", "20"), ("c", "9.1")] {
         accepted(server, &heartbeat.clone().with("machine_id", machine).with("build", build));
     }
+    post_machine_checks(server);
+    post_updates(server);
     numbers_are_those_of_the_api(server, "severity=1");
-    let builds = get(server, "builds", "system_name=charted");
+    machine_checks_are_told_apart(server);
+    updates_are_a_matrix(server);
+    let builds = get(server, "builds", &format!("system_name=charted&classification={HEARTBEAT}"));
     assert_eq!(tables(&builds)[0], [row("20", &["1"]), row("100", &["2"])]);
     let population = get(server, "population", "system_name=charted");
     assert_eq!(tables(&population)[0], [row("9.1", &["1", "0"]), row("20", &["1", "0"]), row("100", &["2", "0"])]);
     assert_eq!(server.get("/telemetryui/population?severity=1").status, 400);
+}
+
+fn post_machine_checks(server: &Server) {
+    let check = Post::default().with("system_name", "charted").with("build", "20");
+    let status = |status: &str| format!("HARDWARE ERROR\nSTATUS {status} MCGSTATUS 0\n");
+    for (class, machine, payload) in [
+        ("corrected", "m1", status("8c00004000010092")),
+        ("corrected", "m2", status("FF00004000010092")),
+        ("SRAO", "m1", status("8c000040000100aa")),
+        ("UCNA", "m1", "MCGSTATUS 0 but STATUS 8c00004000010092".to_owned()),
+        ("thermal", "m3", "Processor 0 heated above trip temperature".to_owned()),
+    ] {
+        let class = format!("org.clearlinux/mce/{class}");
+        accepted(server, &check.clone().with("classification", class).with("machine_id", machine).payload(payload));
+    }
+}
+
+fn post_updates(server: &Server) {
+    let update =
+        Post::default().with("system_name", "charted").with("classification", "org.clearlinux/swupd-client/update");
+    for (machine, from, to) in
+        [("a", "9", "10"), ("b", "9", "10"), ("c", "10", "20"), ("d", "20", "20"), ("e", "", "20")]
+    {
+        let payload =
+            format!("op=update\nlast_current_version=1\ncurrent_version={from}\nserver_version={to}\nresult=0\n");
+        accepted(server, &update.clone().with("machine_id", machine).payload(payload));
+    }
+    accepted(server, &update.payload("nothing of the kind"));
+}
+
+fn machine_checks_are_told_apart(server: &Server) {
+    let rows = |query: &str| server.get_json(&format!("/api/mce?system_name=charted&{query}"))["rows"].take();
+    assert_eq!(
+        rows("by=status"),
+        json!([
+            {"status": "00010092", "records": 2},
+            {"status": null, "records": 1},
+            {"status": "000100aa", "records": 1},
+        ])
+    );
+    assert_eq!(
+        rows("by=machine"),
+        json!([{"machine_id": "m1", "builds": "20", "records": 3}, {"machine_id": "m2", "builds": "20", "records": 1}])
+    );
+    assert_eq!(rows("by=build"), json!([{"system_name": "charted", "build": "20", "records": 4}]));
+    let classes = rows("by=classification");
+    assert_eq!(classes[0], json!({"classification": "org.clearlinux/mce/corrected", "records": 2}));
+    assert_eq!(classes.as_array().map(Vec::len), Some(3), "thermal events are no machine checks");
+    let sum =
+        |rows: Value| rows.as_array().expect("rows").iter().filter_map(|row| row["records"].as_u64()).sum::<u64>();
+    assert_eq!((sum(rows("")), sum(server.get_json("/api/thermal?system_name=charted")["rows"].take())), (4, 1));
+    let page = get(server, "mce", "system_name=charted");
+    assert_eq!(tables(&page)[3], [row("00010092", &["2"]), row("no status", &["1"]), row("000100aa", &["1"])]);
+    assert_eq!(tables(&page)[4], [row("m1 on 20", &["3"]), row("m2 on 20", &["1"])]);
+    let thermal = tables(&get(server, "thermal", "system_name=charted")).concat();
+    assert_eq!(thermal.iter().map(|(_, values)| number(&values[0])).sum::<u64>(), 1);
+}
+
+fn updates_are_a_matrix(server: &Server) {
+    let step = |from: &str, to: &str, records: u64| json!({"from_version": from, "to_version": to, "records": records});
+    for address in ["/api/updates", "/telemetryui/updates"] {
+        let found = server.get_json(&format!("{address}?system_name=charted&days=1"));
+        assert_eq!(found, json!({"rows": [step("9", "10", 2), step("10", "20", 1)]}), "{address}");
+    }
+    let page = get(server, "update_matrix", "system_name=charted");
+    assert_eq!(tables(&page)[0], [row("9", &["2", "", "2"]), row("10", &["", "1", "1"])]);
+    assert_eq!(texts(&page, "tfoot td"), ["2", "1", "3"]);
+    assert_eq!(server.get("/telemetryui/update_matrix?days=0").status, 400);
 }
 
 fn row(name: &str, values: &[&str]) -> (String, Vec<String>) {

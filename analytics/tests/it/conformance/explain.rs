@@ -12,7 +12,7 @@ use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
 use telemetrics_analytics::questions::records::{self, Cursor, PageRequest, Seen};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest};
-use telemetrics_analytics::questions::{collectors, counts, expired, offered, population};
+use telemetrics_analytics::questions::{collectors, counts, expired, hardware, offered, population, updates};
 use telemetrics_analytics::regex::TextPattern;
 use telemetrics_analytics::{Error, View};
 use telemetrics_schema::answer::Fields;
@@ -49,6 +49,7 @@ fn everything() -> RecordFilter {
     let pattern = |pattern: &str| Some(TextPattern::parse(pattern).expect("a pattern"));
     RecordFilter {
         classification: Some(ClassPattern::Prefix("org.clearlinux/crash/".to_owned())),
+        not_classification: Some("org.clearlinux/crash/test".to_owned()),
         severities: vec![3, 4],
         machine_id: Some("it's".to_owned()),
         builds: vec!["40000".to_owned(), "40010".to_owned()],
@@ -120,6 +121,11 @@ fn counted(view: &View) -> Vec<Question> {
         ("records by week", trend(Interval::Week, None, &[SeriesOf::All])),
         ("machines by build", population::plan(view, &window(), 10)),
         ("builds that are offered", offered::builds_plan(view, Some("clear-linux-os"))),
+        ("machine checks by build", counts(&hardware::filter_of(&window()), Dimension::Build)),
+        ("machine checks by status", hardware::statuses_plan(view, &window())),
+        ("machine checks by machine", hardware::machines_plan(view, &window(), 10)),
+        ("machine checks of machines by build", hardware::builds_of_plan(view, &window(), &["a", "it's"])),
+        ("updates", updates::plan(view, &window())),
         ("what expires", expired),
         ("last receptions", collectors::plan(view, TimestampUs(NOW.0 - US_PER_DAY), None)),
     ]
@@ -142,7 +148,7 @@ fn clickhouse_is_sent_whole_questions() {
     let views = stores.views(&policy(), NOW);
     let answers = questions(&views.remote).into_iter().map(|(question, frame)| {
         let (sent, plan) = views.block_on(plan_of(frame.unwrap_or_else(|error| panic!("{question}: {error}"))));
-        assert!(sent.len() == 1 && plan.lines().count() <= 3, "{question} is sent whole:\n{plan}");
+        assert!(sent.len() == 1 && plan.matches("Exec").count() <= 3, "{question} is sent whole:\n{plan}");
         (question, sent.concat())
     });
     insta::assert_snapshot!("clickhouse", text(answers));

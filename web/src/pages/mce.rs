@@ -1,0 +1,148 @@
+//! The page MCE: machine checks of this year by week, class, build, kind of error and machine.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use futures::FutureExt as _;
+use telemetrics_analytics::questions::counts::{Counts, counts};
+use telemetrics_analytics::questions::hardware::{self, Kind as KindOfError, OfMachine};
+use telemetrics_analytics::questions::keys::{Dimension, Key};
+use telemetrics_analytics::questions::trends::{SeriesOf, Trend, trend};
+
+use super::MCE_TAB;
+use super::numbers::{self, Numbers, Question, Same, Subject};
+use crate::api::hardware::{NOT_HERE, checks_by_week, this_year};
+use crate::charts::{CATEGORIES_MAX, CELLS_MAX, Chart, Kind, SERIES_MAX, Series};
+use crate::error::WebError;
+use crate::state::AppState;
+
+const SUBJECT: Subject = Subject { tab: MCE_TAB, of_one_system: true, not_here: &NOT_HERE };
+const ENDPOINT: &str = "/api/mce";
+
+/// Most bars of a chart.
+const BARS_MAX: usize = 12;
+/// Most builds that are named beside a machine.
+const BUILDS_NAMED_MAX: usize = 3;
+
+/// Answers with the page.
+pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
+    numbers::show(&state, &uri, &SUBJECT, |question| find(question).boxed()).await
+}
+
+async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
+    let (view, now) = (&question.asked.view, question.asked.now);
+    let filter = this_year(question.filter.clone(), now);
+    let checks = hardware::filter_of(&filter);
+    let by_week = checks_by_week(&filter);
+    let (weeks, classes, builds, kinds, machines) = tokio::try_join!(
+        trend(view, &by_week, now),
+        counts(view, &checks, Dimension::Classification, BARS_MAX),
+        counts(view, &checks, Dimension::Build, BARS_MAX),
+        hardware::statuses(view, &filter),
+        hardware::machines(view, &filter, BARS_MAX),
+    )?;
+    let figures =
+        [by_week_chart(&weeks), by_class(&classes), by_build(&builds), by_kind(&kinds), by_machine(&machines)];
+    let same = [("By week", "week"), ("By class", "classification"), ("By build", "build"), ("By status", "status")];
+    let same = same.into_iter().chain([("By machine", "machine")]);
+    Ok(Numbers {
+        figures: figures.iter().map(Chart::figure).collect(),
+        notes: vec![super::population::ROTATION.to_owned()],
+        same: same.map(|(label, by)| Same::new(label, question.given, ENDPOINT, &[("by", by)])).collect(),
+        pending: None,
+    })
+}
+
+/// The newest weeks, as many as a chart has room for.
+pub(super) fn by_week_chart(trend: &Trend) -> Chart {
+    let series: Vec<_> = trend.series.iter().take(SERIES_MAX).collect();
+    let weeks = CATEGORIES_MAX.min(CELLS_MAX / series.len().max(1));
+    let before = trend.buckets.len().saturating_sub(weeks);
+    let week = |begin: &telemetrics_schema::TimestampUs| begin.date().map(|date| date.format("%G-W%V").to_string());
+    Chart {
+        title: "Events by week".to_owned(),
+        kind: Kind::Stacked,
+        category: "week",
+        names: trend.buckets.iter().skip(before).map(|begin| week(begin).unwrap_or_default()).collect(),
+        series: series
+            .into_iter()
+            .map(|series| Series::counts(name(&series.of), series.records.iter().skip(before).copied()))
+            .collect(),
+    }
+}
+
+fn name(of: &SeriesOf) -> String {
+    match of {
+        SeriesOf::Key(Key::Classification(class)) => last_part(class),
+        SeriesOf::Key(_) | SeriesOf::All => "events".to_owned(),
+        SeriesOf::Rest => "others".to_owned(),
+    }
+}
+
+fn last_part(class: &str) -> String {
+    class.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn bars(title: &str, category: &'static str, rows: impl Iterator<Item = (String, u64)>) -> Chart {
+    let (names, records): (Vec<String>, Vec<u64>) = rows.take(BARS_MAX).unzip();
+    let series = vec![Series::counts("records", records)];
+    Chart { title: title.to_owned(), kind: Kind::Bars, category, names, series }
+}
+
+fn by_class(counts: &Counts) -> Chart {
+    let rows = counts.groups.iter().filter_map(|group| match &group.key {
+        Key::Classification(class) => Some((last_part(class), group.records)),
+        _ => None,
+    });
+    bars("By class", "class", rows)
+}
+
+fn by_build(counts: &Counts) -> Chart {
+    let rows = counts.groups.iter().filter_map(|group| match &group.key {
+        Key::Build { build, .. } => Some((build.clone(), group.records)),
+        _ => None,
+    });
+    bars("By build", "build", rows)
+}
+
+fn by_kind(kinds: &[KindOfError]) -> Chart {
+    let name = |kind: &KindOfError| if kind.status.is_empty() { "no status".to_owned() } else { kind.status.clone() };
+    bars("By status", "status", kinds.iter().map(|kind| (name(kind), kind.records)))
+}
+
+fn by_machine(machines: &[OfMachine]) -> Chart {
+    let name = |machine: &OfMachine| {
+        let named = machine.builds.iter().take(BUILDS_NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+        let more = if machine.builds.len() > BUILDS_NAMED_MAX { ", ..." } else { "" };
+        format!("{} on {named}{more}", machine.machine_id.chars().take(8).collect::<String>())
+    };
+    bars("By machine", "machine", machines.iter().map(|machine| (name(machine), machine.records)))
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetrics_analytics::questions::trends::Series as TrendSeries;
+    use telemetrics_schema::TimestampUs;
+    use telemetrics_schema::time::US_PER_DAY;
+
+    use super::*;
+
+    #[test]
+    fn weeks_have_the_numbers_of_their_years() {
+        let first = TimestampUs::from_date("2025-12-29").expect("a date");
+        let buckets: Vec<_> = (0..3).map(|week| TimestampUs(first.0 + week * 7 * US_PER_DAY)).collect();
+        let of = SeriesOf::Key(Key::Classification("org.clearlinux/mce/SRAO".to_owned()));
+        let chart = by_week_chart(&Trend { buckets, series: vec![TrendSeries { of, records: vec![1, 2, 3] }] });
+        assert_eq!(chart.names, ["2026-W01", "2026-W02", "2026-W03"]);
+        assert_eq!((chart.series[0].name.as_str(), chart.series[0].values[2]), ("SRAO", Some(3.0)));
+    }
+
+    #[test]
+    fn a_machine_is_named_with_its_first_builds() {
+        let builds = ["1", "2", "3", "4"].map(str::to_owned).to_vec();
+        let machine = OfMachine { machine_id: "0123456789".to_owned(), builds, records: 7 };
+        assert_eq!(by_machine(&[machine]).names, ["01234567 on 1, 2, 3, ..."]);
+        let kind = KindOfError { status: String::new(), records: 1 };
+        assert_eq!(by_kind(&[kind]).names, ["no status"]);
+    }
+}

@@ -1,0 +1,218 @@
+//! The page Updates: from which version to which machines went, as a matrix with sums.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use telemetrics_analytics::filter::RecordFilter;
+use telemetrics_analytics::questions::offered::{Offered, newer, offered};
+use telemetrics_analytics::questions::updates::{Step, Steps, updates};
+use telemetrics_schema::TimestampUs;
+
+use super::form::{ECHO_CHARS, Form};
+use super::numbers::{Same, with_usual_system};
+use super::query::{Given, PAGING, Problem};
+use super::{Shell, UPDATES_TAB, message, render, text};
+use crate::api::params;
+use crate::api::updates::{DAYS_DEFAULT, ENDPOINT, NOT_HERE, days, within};
+use crate::error::{InvalidParameter, WebError};
+use crate::state::{AppState, Asked};
+
+/// Most versions of a side of the matrix: the newest.
+const SIDE_MAX: usize = 20;
+/// Longest version that is shown, in characters.
+const VERSION_CHARS: usize = 24;
+/// The parameter that says how far the page looks back.
+const DAYS: &str = "days";
+
+/// See the module.
+#[derive(Debug, Clone, Template)]
+#[template(path = "updates.html")]
+pub struct UpdatesPage {
+    shell: Shell,
+    form: Form,
+    problem: Option<String>,
+    matrix: Option<Matrix>,
+    pending: Option<String>,
+    same: Vec<Same>,
+    clear: &'static str,
+}
+
+/// What is shown: a row for each version before, a column for each version after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matrix {
+    columns: Vec<String>,
+    rows: Vec<Row>,
+    sums: Vec<String>,
+    total: String,
+    left_out: Option<String>,
+    days: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    from: String,
+    /// Empty where there was no such update.
+    cells: Vec<String>,
+    sum: String,
+}
+
+impl UpdatesPage {
+    /// The page with what was found in the last `days`.
+    #[must_use]
+    pub fn found(given: &Given, offer: &Offered, steps: &Steps, days: i64) -> Self {
+        let same = vec![Same::new("Updates", given, ENDPOINT, &[])];
+        Self { matrix: Some(Matrix::new(steps, days)), same, ..Self::frame(given, offer, None) }
+    }
+
+    /// The page that says what is wrong with the filters; belongs to status 400.
+    #[must_use]
+    pub fn refused(given: &Given, offer: &Offered, problem: &Problem) -> Self {
+        Self::frame(given, offer, Some(problem))
+    }
+
+    fn frame(given: &Given, offer: &Offered, problem: Option<&Problem>) -> Self {
+        Self {
+            shell: Shell::new("Updates", Some(UPDATES_TAB)),
+            form: Form::new(given, offer, problem).without(&["classification", "severity", "created_in_days"]),
+            problem: problem.map(|problem| text::line(&problem.message, ECHO_CHARS)),
+            matrix: None,
+            pending: None,
+            same: Vec::new(),
+            clear: UPDATES_TAB.address,
+        }
+    }
+}
+
+impl Matrix {
+    fn new(steps: &Steps, days: i64) -> Self {
+        let columns = newest(steps.steps.iter().map(|step| &step.to));
+        let rows = newest(steps.steps.iter().map(|step| &step.from));
+        let number = |from: &str, to: &str| {
+            steps.steps.iter().filter(|step| step.from == from && step.to == to).map(|step| step.records).sum::<u64>()
+        };
+        let of_row = |from: &str| columns.iter().map(|to| number(from, to)).collect::<Vec<_>>();
+        let of_column = |to: &str| rows.iter().map(|from| number(from, to)).sum::<u64>();
+        let shown: u64 = columns.iter().map(|to| of_column(to)).sum();
+        Self {
+            sums: columns.iter().map(|to| text::thousands(of_column(to))).collect(),
+            total: text::thousands(shown),
+            left_out: left_out(steps, shown),
+            rows: rows.iter().map(|from| Row::new(from, &of_row(from))).collect(),
+            columns: columns.iter().map(|to| text::line(to, VERSION_CHARS)).collect(),
+            days,
+        }
+    }
+}
+
+impl Row {
+    fn new(from: &str, numbers: &[u64]) -> Self {
+        let cell = |number: &u64| if *number == 0 { String::new() } else { text::thousands(*number) };
+        Self {
+            from: text::line(from, VERSION_CHARS),
+            cells: numbers.iter().map(cell).collect(),
+            sum: text::thousands(numbers.iter().sum()),
+        }
+    }
+}
+
+/// The newest versions, oldest first.
+fn newest<'a>(versions: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut versions: Vec<String> = versions.cloned().collect();
+    versions.sort_by(|a, b| newer(a, b));
+    versions.dedup();
+    versions.truncate(SIDE_MAX);
+    versions.reverse();
+    versions
+}
+
+fn left_out(steps: &Steps, shown: u64) -> Option<String> {
+    let all: u64 = steps.steps.iter().map(|step: &Step| step.records).sum();
+    let more = if steps.has_more { " and more" } else { "" };
+    let others = all - shown;
+    (others > 0 || steps.has_more)
+        .then(|| format!("Of older versions, and not in the table: {} updates{more}.", text::thousands(others)))
+}
+
+/// Answers with the page.
+pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
+    let answer = answer(&state, uri.query().unwrap_or_default()).await;
+    answer.unwrap_or_else(|error| message::failed(&error))
+}
+
+async fn answer(state: &AppState, query: &str) -> Result<Response, WebError> {
+    let asked = state.ask().await?;
+    let (given, wanted) = match Given::parse(query) {
+        Ok(given) => {
+            let given = with_usual_system(&asked, given).await?;
+            let wanted = wanted(&given, asked.now);
+            (given, wanted)
+        }
+        Err(problem) => (Given::default(), Err(problem)),
+    };
+    match wanted {
+        Ok((filter, days)) => find(&asked, &given, &filter, days).await,
+        Err(problem) => {
+            let offer = offered(&asked.view, None).await?;
+            Ok(render(StatusCode::BAD_REQUEST, &UpdatesPage::refused(&given, &offer, &problem)))
+        }
+    }
+}
+
+fn wanted(given: &Given, now: TimestampUs) -> Result<(RecordFilter, i64), Problem> {
+    if let Some((name, _)) = given.filters().find(|(name, _)| NOT_HERE.contains(name)) {
+        return Err(InvalidParameter::new(name, "is not a parameter here").into());
+    }
+    let looks_back = match given.value(DAYS) {
+        "" => DAYS_DEFAULT,
+        text => days(DAYS, text)?,
+    };
+    let filter = params::form_filter(given.pairs(), &[PAGING[0], DAYS], now)?;
+    Ok((within(filter, looks_back, now), looks_back))
+}
+
+async fn find(asked: &Asked, given: &Given, filter: &RecordFilter, days: i64) -> Result<Response, WebError> {
+    let (offer, steps) =
+        tokio::try_join!(offered(&asked.view, filter.system_name.as_deref()), updates(&asked.view, filter))?;
+    let mut page = UpdatesPage::found(given, &offer, &steps, days);
+    page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
+    Ok(render(StatusCode::OK, &page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(from: usize, to: usize, records: u64) -> Step {
+        Step { from: from.to_string(), to: to.to_string(), records }
+    }
+
+    #[test]
+    fn a_matrix_has_sums_at_its_sides() {
+        let steps = vec![step(9, 10, 1_000), step(10, 11, 2), step(9, 11, 3)];
+        let matrix = Matrix::new(&Steps { steps, has_more: false }, 14);
+        assert_eq!(matrix.columns, ["10", "11"]);
+        let rows: Vec<_> =
+            matrix.rows.iter().map(|row| (row.from.as_str(), row.cells.clone(), row.sum.as_str())).collect();
+        let cells = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        assert_eq!(rows, [("9", cells(["1,000", "3"]), "1,003"), ("10", cells(["", "2"]), "2")]);
+        assert_eq!((matrix.sums, matrix.total.as_str()), (cells(["1,000", "5"]), "1,005"));
+        assert_eq!(matrix.left_out, None);
+    }
+
+    #[test]
+    fn the_newest_versions_are_shown_and_the_others_counted() {
+        let steps = (0..=SIDE_MAX).map(|version| step(version, version + 1, 2)).collect();
+        let matrix = Matrix::new(&Steps { steps, has_more: false }, 14);
+        assert_eq!((matrix.columns.len(), matrix.rows.len()), (SIDE_MAX, SIDE_MAX));
+        assert_eq!(matrix.left_out.as_deref(), Some("Of older versions, and not in the table: 2 updates."));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_parameter_names_it() {
+        for wrong in ["days=0", "classification=a", "x=1"] {
+            let problem = wanted(&Given::parse(wrong).expect("short"), TimestampUs(0)).expect_err(wrong);
+            assert_eq!(problem.parameter.as_deref(), wrong.split('=').next());
+        }
+    }
+}

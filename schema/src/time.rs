@@ -53,6 +53,12 @@ impl TimestampUs {
         january.map_or(self, |date| Self(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()))
     }
 
+    /// The beginning of a day counted from the epoch.
+    #[must_use]
+    pub const fn from_day(day: i32) -> Self {
+        Self(day as i64 * US_PER_DAY)
+    }
+
     /// Reads a UTC calendar date as `YYYY-MM-DD`: the instant at which it begins. `None` for anything else.
     #[must_use]
     pub fn from_date(text: &str) -> Option<Self> {
@@ -153,5 +159,6 @@ mod tests {
         assert_eq!(TimestampUs(-1).day(), -1);
         assert_eq!(TimestampUs(0).day(), 0);
         assert_eq!(TimestampUs(US_PER_DAY).day(), 1);
+        assert_eq!(TimestampUs::from_day(-1), TimestampUs(-US_PER_DAY));
     }
 }

@@ -84,6 +84,8 @@ fn questions(state: AppState) -> Router {
         .route(api::updates::ENDPOINT, get(api::updates::show))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
+        .route("/telemetryui/records/{page}", get(pages::bookmarks::page))
+        .route("/telemetryui/records/export/{name}", get(pages::bookmarks::export))
         .route(pages::address::RECORD, get(pages::record::show))
         .route(pages::address::BUILDS, get(pages::builds::show))
         .route(pages::address::STATS, get(pages::stats::show))
@@ -93,6 +95,7 @@ fn questions(state: AppState) -> Router {
         .route(pages::address::UPDATES, get(pages::updates::show))
         // Scripts written for the original service ask here.
         .route("/telemetryui/updates", get(api::updates::show))
+        .route(pages::address::STATUS, get(pages::status::show))
         .route(pages::address::ASSET, get(pages::assets::serve))
         .route("/telemetryui", get(to_pages))
         .route("/", get(to_pages))

@@ -26,6 +26,7 @@ use crate::clickhouse;
 use crate::config::{self, Config};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
+use crate::pages::status::About;
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -80,7 +81,10 @@ impl Server {
             }
             let workers = Arc::new(Workers::start()?);
             let connections = connections.clone();
-            questions = Some(AppState { analytics, acknowledged, datasets, connections, workers, clock });
+            let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
+            let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
+            questions =
+                Some(AppState { analytics, acknowledged, datasets, connections, workers, collector, about, clock });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })

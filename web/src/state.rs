@@ -13,6 +13,7 @@ use telemetrics_schema::wire::Rules;
 use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
+use crate::pages::status::About;
 use crate::server::Connections;
 
 /// Shared by all handlers of API and pages.
@@ -28,6 +29,10 @@ pub struct AppState {
     pub connections: Connections,
     /// Write answers in the format that was asked for.
     pub workers: Arc<Workers>,
+    /// The collector of this process, where it has one, for pages that look after it.
+    pub collector: Option<Collector>,
+    /// What the process knows about itself.
+    pub about: Arc<About>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

@@ -131,7 +131,11 @@ pub(crate) fn no_duplicates(pairs: &Pairs) -> Result<(), InvalidParameter> {
     twice.map_or(Ok(()), |(_, (name, _))| Err(InvalidParameter::new(name, "is given more than once")))
 }
 
-pub(super) fn whole_number(name: &str, value: &str, min: i64, max: i64) -> Result<i64, InvalidParameter> {
+/// Reads a whole number from `min` to `max`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn whole_number(name: &str, value: &str, min: i64, max: i64) -> Result<i64, InvalidParameter> {
     let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let number = if digits { value.parse().ok() } else { None };
     number

@@ -18,8 +18,12 @@ pub const MCE: &str = "/telemetryui/mce";
 pub const THERMAL: &str = "/telemetryui/thermal";
 /// The page Updates; the original service answers `/telemetryui/updates` with JSON.
 pub const UPDATES: &str = "/telemetryui/update_matrix";
+/// The page Status.
+pub const STATUS: &str = "/telemetryui/status";
 /// The records API.
 pub const API_RECORDS: &str = "/api/records";
+/// All records that pass filters, as a file.
+pub const API_EXPORT: &str = "/api/export";
 /// Files that pages load, as a route with its parameter.
 pub const ASSET: &str = "/static/{name}";
 

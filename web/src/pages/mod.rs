@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod assets;
+pub mod bookmarks;
 pub mod builds;
 pub mod example;
 mod form;
@@ -17,6 +18,7 @@ pub mod query;
 pub mod record;
 pub mod records;
 pub mod stats;
+pub mod status;
 pub mod text;
 pub mod thermal;
 pub mod updates;
@@ -70,9 +72,12 @@ pub const MCE_TAB: Tab = Tab { label: "MCE", address: address::MCE };
 pub const THERMAL_TAB: Tab = Tab { label: "Thermal", address: address::THERMAL };
 /// The tab of the page Updates.
 pub const UPDATES_TAB: Tab = Tab { label: "Updates", address: address::UPDATES };
+/// The tab of the page Status.
+pub const STATUS_TAB: Tab = Tab { label: "Status", address: address::STATUS };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 7] = [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB];
+pub const TABS: [Tab; 8] =
+    [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB, STATUS_TAB];
 
 /// What `base.html` needs to put a page into its frame.
 #[derive(Debug, Clone)]

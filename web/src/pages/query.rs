@@ -12,8 +12,10 @@ pub const PARAMETERS_MAX: usize = 32;
 
 /// Parameter that says where a page begins.
 pub const CURSOR: &str = "cursor";
+/// Parameter with the newest record that a reader has seen.
+pub const SEEN: &str = "seen";
 /// Parameters that say which part of the records is shown, not which records.
-pub const PAGING: [&str; 1] = [CURSOR];
+pub const PAGING: [&str; 2] = [CURSOR, SEEN];
 
 /// Why what was asked cannot be answered; shown beside the form.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,12 @@ use std::sync::LazyLock;
 use askama::Template;
 use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{Cursor, Page};
+use telemetrics_analytics::questions::trends::{Series as TrendSeries, SeriesOf, Trend};
 use telemetrics_analytics::questions::updates::{Step, Steps};
+use telemetrics_analytics::sizes::DaySizes;
+use telemetrics_collector::CollectorStats;
+use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
+use telemetrics_schema::time::US_PER_HOUR;
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::message::MessagePage;
@@ -13,6 +18,7 @@ use super::numbers::{Numbers, NumbersPage, Same, Subject};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::RecordPage;
 use super::records::{Found, PAGE_ROWS, RecordsPage};
+use super::status::{About, Found as FoundStatus, StatusPage};
 use super::updates::UpdatesPage;
 use super::{BUILDS_TAB, example};
 use crate::charts::{CATEGORIES_MAX, Chart, Kind, Series};
@@ -69,6 +75,8 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
             &UpdatesPage::found(&given("ordinary"), &offer(&crash()), &Steps::default(), 1),
         ),
         sample("updates.html", "refused", &UpdatesPage::refused(&given("hostile"), &offer(&hostile()), &problem())),
+        sample("status.html", "ordinary", &status(Some(&CollectorStats::default()), "records in data")),
+        sample("status.html", "hostile", &status(None, &HOSTILE.repeat(100))),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
@@ -106,6 +114,19 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
     NumbersPage::found(&SUBJECT, &given, &offer(&hostile()), numbers)
 }
 
+fn status(collector: Option<&CollectorStats>, store: &str) -> StatusPage {
+    let rule = |class: String| RetentionRule { matcher: Matcher::Classification(class), days: 1 };
+    let rules = (0..1_000).map(|at| rule(format!("{store}{at}"))).collect();
+    let about = About { store: store.to_owned(), retention: RetentionPolicy { default_days: 0, rules } };
+    let mut sizes = DaySizes::default();
+    for day in 0..100 {
+        sizes.add(day, u64::MAX >> 20, u64::MAX >> 20);
+    }
+    let buckets: Vec<_> = (0..25).map(|hour| TimestampUs(hour * US_PER_HOUR)).collect();
+    let hours = Trend { series: vec![TrendSeries { of: SeriesOf::All, records: vec![7; buckets.len()] }], buckets };
+    StatusPage::new(&FoundStatus { about: &about, collector, hours: &hours, sizes: &sizes, now: NOW })
+}
+
 /// More versions than the matrix has room for.
 fn steps(version: &str) -> Steps {
     let step =
@@ -126,7 +147,7 @@ fn records(what: &'static str, records: &[Record]) -> Sample {
     let offer = offer(&records[0]);
     let older = Some(Cursor::OlderThan(RecordId(5)));
     let page = Page { records: records.to_vec(), older, newer: Some(Cursor::NewerThan(RecordId(9))) };
-    let found = Found { page: &page, total: 12_345, pending_records: 3, first_record: "" };
+    let found = Found { page: &page, total: 12_345, pending_records: 3, new_records: Some(7), first_record: "" };
     sample("records.html", what, &RecordsPage::found(&given(what), &offer, &found))
 }
 
@@ -145,7 +166,7 @@ fn empty(query: &str, total: u64) -> RecordsPage {
     let given = Given::parse(query).expect("short");
     let first_record = example::first_record("http://127.0.0.1:8080", NOW);
     let page = Page { records: Vec::new(), older: None, newer: None };
-    let found = Found { page: &page, total, pending_records: 0, first_record: &first_record };
+    let found = Found { page: &page, total, pending_records: 0, new_records: None, first_record: &first_record };
     RecordsPage::found(&given, &Offered::default(), &found)
 }
 

@@ -104,6 +104,24 @@ pub fn records(number: u64) -> String {
     format!("{} record{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// A number of bytes in the largest unit of which there is one, with a decimal: `1.5 MiB`.
+#[must_use]
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if number < 1_024 {
+        return format!("{number} bytes");
+    }
+    // A decimal needs no more digits.
+    #[allow(clippy::cast_precision_loss)]
+    let mut value = number as f64 / 1_024.0;
+    let mut unit = 0;
+    while value >= 1_024.0 && unit + 1 < UNITS.len() {
+        value /= 1_024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// The word for a severity, or its number when it has none.
 #[must_use]
 pub fn severity(severity: i8) -> String {
@@ -180,6 +198,13 @@ mod tests {
         assert_eq!(thousands(1_000), "1,000");
         assert_eq!(thousands(12_345_678), "12,345,678");
         assert_eq!((records(1), records(2)), ("1 record".to_owned(), "2 records".to_owned()));
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!((bytes(0), bytes(1_023)), ("0 bytes".to_owned(), "1023 bytes".to_owned()));
+        assert_eq!((bytes(1_536), bytes(5 << 30)), ("1.5 KiB".to_owned(), "5.0 GiB".to_owned()));
+        assert_eq!(bytes(u64::MAX), "16384.0 PiB");
     }
 
     #[test]

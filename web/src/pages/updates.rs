@@ -167,7 +167,7 @@ fn wanted(given: &Given, now: TimestampUs) -> Result<(RecordFilter, i64), Proble
         "" => DAYS_DEFAULT,
         text => days(DAYS, text)?,
     };
-    let filter = params::form_filter(given.pairs(), &[PAGING[0], DAYS], now)?;
+    let filter = params::form_filter(given.pairs(), &[PAGING.as_slice(), &[DAYS]].concat(), now)?;
     Ok((within(filter, looks_back, now), looks_back))
 }
 

@@ -11,7 +11,7 @@ use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
 /// The pages that consist of charts.
-const CHARTS: [&str; 6] = ["builds", "stats", "population", "mce", "thermal", "update_matrix"];
+const CHARTS: [&str; 7] = ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status"];
 const DEMO_RECORDS: &str = "2000";
 
 fn screens() -> [Screen; 4] {

@@ -244,3 +244,45 @@ fn what_pages_load_is_on_this_server() {
         assert!(answer.header("content-type").is_some_and(|value| value.starts_with(content_type)), "{address}");
     }
 }
+
+#[test]
+fn a_page_says_how_many_records_are_new_when_one_asks_again() {
+    let server = embedded();
+    let old = accepted(&server, &Post::default().with("build", "1"));
+    let page = get(&server, RECORDS);
+    assert!(select(&page, "[role=status]").is_empty());
+    let later =
+        select(&page, "ul.links a").into_iter().find(|link| link.text().any(|text| text.contains("new records")));
+    let later = later.and_then(|link| link.attr("href").map(str::to_owned)).expect("a link");
+    assert_eq!(later, format!("{RECORDS}?seen={old}"));
+    for build in ["2", "3"] {
+        accepted(&server, &Post::default().with("build", build));
+    }
+    assert_eq!(one_text(&get(&server, &later), "[role=status]"), "New since you looked: 2 records.");
+    assert_eq!(row_ids(&get(&server, &later)).len(), 3);
+    assert_eq!(server.get(&format!("{RECORDS}?seen=x")).status, 400);
+}
+
+#[test]
+fn bookmarks_of_the_original_lead_to_the_same_records() {
+    let server = embedded();
+    let mut ids: Vec<u64> =
+        (0..120).map(|build| accepted(&server, &Post::default().with("build", build.to_string()))).collect();
+    ids.reverse();
+    for (page, first) in [("1", 0), ("2", 50), ("3", 100), ("4", 0), ("0", 0)] {
+        let answer = server.get(&format!("{RECORDS}/{page}?severity=1,2,3,4"));
+        assert_eq!(answer.status, 302);
+        let place = answer.header("location").expect("a place");
+        assert!(place.contains("severity=1%2C2%2C3%2C4"), "{place}");
+        assert_eq!(row_ids(&get(&server, place))[0], ids[first], "page {page}");
+    }
+    assert_eq!(server.get(&format!("{RECORDS}/x")).status, 404);
+    let csv = |query: &str| server.get(&format!("{RECORDS}/export/records-20261122.csv?{query}"));
+    let shown = csv("format_type=inline&build=7&classification=");
+    assert_eq!((shown.status, shown.header("content-disposition")), (200, Some("inline")));
+    assert_eq!(shown.text().matches("\r\n").count(), 2, "{}", shown.text());
+    assert!(shown.text().starts_with("id,external,server_timestamp,severity,classification,build,machine_id,payload"));
+    let saved = csv("format_type=attach&os_name=nothing");
+    assert!(saved.header("content-disposition").is_some_and(|name| name.starts_with("attachment")));
+    assert_eq!((csv("format_type=x").status, server.get(&format!("{RECORDS}/export/x.csv")).status), (400, 404));
+}

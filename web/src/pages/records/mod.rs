@@ -9,10 +9,10 @@ use axum::response::Response;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::offered::{Offered, offered};
 use telemetrics_analytics::questions::records::{self, Cursor, Page, PageRequest};
-use telemetrics_schema::TimestampUs;
+use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::form::{self, Form};
-use super::query::{CURSOR, Given, PAGING, Problem};
+use super::query::{CURSOR, Given, PAGING, Problem, SEEN};
 use super::{RECORDS_TAB, Shell, address, example, message, render, text};
 use crate::api::params;
 use crate::error::WebError;
@@ -33,6 +33,8 @@ pub struct Found<'a> {
     pub total: u64,
     /// Acknowledged records that the store has not taken yet, and that this answer comes without.
     pub pending_records: usize,
+    /// Records that arrived since the reader looked last, where he says when that was.
+    pub new_records: Option<u64>,
     /// The command that posts a first record, shown while there is none.
     pub first_record: &'a str,
 }
@@ -56,6 +58,11 @@ struct List {
     older: Option<String>,
     newer: Option<String>,
     api: String,
+    csv: String,
+    parquet: String,
+    /// The same page later, with the number of records that are new then; only where it begins with the newest one.
+    later: Option<String>,
+    new: Option<String>,
     nothing: Option<Nothing>,
 }
 
@@ -101,8 +108,18 @@ fn list(given: &Given, found: &Found<'_>) -> List {
         older: found.page.older.as_ref().map(at),
         newer: found.page.newer.as_ref().map(at),
         api: given.link(address::API_RECORDS, &[("limit", PAGE_ROWS_TEXT)]),
+        csv: given.link(address::API_EXPORT, &[("format", "csv")]),
+        parquet: given.link(address::API_EXPORT, &[("format", "parquet")]),
+        later: newest(given, found).map(|id| given.link(address::RECORDS, &[(SEEN, &id.to_string())])),
+        new: found.new_records.map(text::records),
         nothing: nothing(given, found),
     }
+}
+
+/// The newest record that passes, on the first page.
+fn newest(given: &Given, found: &Found<'_>) -> Option<i64> {
+    let is_first = given.value(CURSOR).is_empty();
+    found.page.records.first().filter(|_| is_first).map(|record| record.id.0)
 }
 
 fn nothing(given: &Given, found: &Found<'_>) -> Option<Nothing> {
@@ -130,7 +147,7 @@ async fn answer(state: &AppState, query: &str, base_url: &str) -> Result<Respons
         Err(problem) => (Given::default(), Err(problem)),
     };
     match wanted {
-        Ok((filter, request)) => find(&asked, &given, &filter, &request, base_url).await,
+        Ok(wanted) => find(&asked, &given, &wanted, base_url).await,
         Err(problem) => {
             let offer = offered(&asked.view, None).await?;
             Ok(render(StatusCode::BAD_REQUEST, &RecordsPage::refused(&given, &offer, &problem)))
@@ -138,30 +155,46 @@ async fn answer(state: &AppState, query: &str, base_url: &str) -> Result<Respons
     }
 }
 
-fn wanted(given: &Given, now: TimestampUs) -> Result<(RecordFilter, PageRequest), Problem> {
+/// What is asked of the store.
+#[derive(Debug)]
+struct Wanted {
+    filter: RecordFilter,
+    request: PageRequest,
+    /// The newest record that the reader has seen.
+    seen: Option<RecordId>,
+}
+
+fn wanted(given: &Given, now: TimestampUs) -> Result<Wanted, Problem> {
     let filter = params::form_filter(given.pairs(), &PAGING, now)?;
     let cursor = match given.value(CURSOR) {
         "" => None,
         text => Some(params::cursor(CURSOR, text)?),
     };
-    Ok((filter, PageRequest { limit: PAGE_ROWS, cursor }))
+    let seen = match given.value(SEEN) {
+        "" => None,
+        text => Some(RecordId(params::whole_number(SEEN, text, 0, RecordId::MAX.0)?)),
+    };
+    Ok(Wanted { filter, request: PageRequest { limit: PAGE_ROWS, cursor }, seen })
 }
 
-async fn find(
-    asked: &Asked,
-    given: &Given,
-    filter: &RecordFilter,
-    request: &PageRequest,
-    base_url: &str,
-) -> Result<Response, WebError> {
-    let (offer, page, total) = tokio::try_join!(
+async fn find(asked: &Asked, given: &Given, wanted: &Wanted, base_url: &str) -> Result<Response, WebError> {
+    let filter = &wanted.filter;
+    let (offer, page, total, new_records) = tokio::try_join!(
         offered(&asked.view, filter.system_name.as_deref()),
-        records::page(&asked.view, filter, request),
+        records::page(&asked.view, filter, &wanted.request),
         records::count(&asked.view, filter),
+        count_new(asked, wanted),
     )?;
     let first_record = example::first_record(base_url, asked.now);
-    let found = Found { page: &page, total, pending_records: asked.pending, first_record: &first_record };
+    let found = Found { page: &page, total, pending_records: asked.pending, new_records, first_record: &first_record };
     Ok(render(StatusCode::OK, &RecordsPage::found(given, &offer, &found)))
+}
+
+/// How many records that pass are newer than what the reader has seen.
+async fn count_new(asked: &Asked, wanted: &Wanted) -> Result<Option<u64>, telemetrics_analytics::Error> {
+    let Some(seen) = wanted.seen else { return Ok(None) };
+    let from_id = wanted.filter.from_id.max(Some(RecordId(seen.0 + 1)));
+    records::count(&asked.view, &RecordFilter { from_id, ..wanted.filter.clone() }).await.map(Some)
 }
 
 #[cfg(test)]
@@ -173,22 +206,23 @@ mod tests {
         assert_eq!(PAGE_ROWS.to_string(), PAGE_ROWS_TEXT);
     }
 
-    fn asked(query: &str) -> Result<(RecordFilter, PageRequest), Problem> {
+    fn asked(query: &str) -> Result<Wanted, Problem> {
         wanted(&Given::parse(query).expect("short"), TimestampUs::from_s(1_795_342_080))
     }
 
     #[test]
     fn a_page_reads_the_parameters_of_the_api_and_its_place() {
-        let (filter, request) = asked("system_name=debian&cursor=o5").expect("valid");
-        assert_eq!(filter.system_name.as_deref(), Some("debian"));
+        let Wanted { filter, request, seen } = asked("system_name=debian&cursor=o5&seen=9").expect("valid");
+        assert_eq!((filter.system_name.as_deref(), seen), (Some("debian"), Some(RecordId(9))));
         let place = Cursor::OlderThan(telemetrics_schema::RecordId(5));
         assert_eq!(request, PageRequest { limit: PAGE_ROWS, cursor: Some(place) });
-        assert_eq!(asked("").expect("valid").1.cursor, None);
+        assert_eq!(asked("").expect("valid").request.cursor, None);
     }
 
     #[test]
     fn what_is_wrong_with_a_parameter_names_it() {
-        for (query, parameter) in [("severity=7", "severity"), ("cursor=x", "cursor"), ("a=b", "a")] {
+        for (query, parameter) in [("severity=7", "severity"), ("cursor=x", "cursor"), ("a=b", "a"), ("seen=x", "seen")]
+        {
             let problem = asked(query).expect_err(query);
             assert_eq!(problem.parameter.as_deref(), Some(parameter));
             assert!(problem.message.contains(parameter), "{}", problem.message);

@@ -95,6 +95,25 @@ impl Browser {
         entries.iter().map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
     }
 
+    /// What axe-core finds that keeps people from reading or using the page: a line for each rule and element.
+    ///
+    /// # Panics
+    /// When it is not installed or does not run.
+    #[must_use]
+    pub fn axe(&self) -> Vec<String> {
+        let script = crate::repository().join("target/test-tools/node_modules/axe-core/axe.min.js");
+        let script = std::fs::read_to_string(&script)
+            .unwrap_or_else(|error| panic!("{}: {error}; run scripts/setup-tests", script.display()));
+        // Scripts of the driver are not subject to the page's policy.
+        let run = "; const done = arguments[arguments.length - 1]; \
+                   axe.run(document, {resultTypes: ['violations']}).then(\
+                     result => done(result.violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html}`))),\
+                     error => done([String(error)]));";
+        let found = self.command("POST", "/execute/async", &json!({"script": script + run, "args": []}));
+        let found = found.as_array().expect("a list of violations");
+        found.iter().map(|violation| violation.as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The part of the page that is visible, as PNG.
     ///
     /// # Panics

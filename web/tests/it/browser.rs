@@ -34,6 +34,8 @@ fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Scre
     assert_is_whole(browser, &server.url(""), &what);
     assert_fits(browser, &what);
     assert_colours(browser, screen.dark, &what);
+    let violations = browser.axe();
+    assert!(violations.is_empty(), "{what}: {violations:#?}");
     let picture = browser.screenshot();
     assert!(picture.starts_with(b"\x89PNG"), "{what}");
     keep(&picture, name, screen);
@@ -130,4 +132,12 @@ fn the_form_filters_without_scripts() {
     let rows = "return [...document.querySelectorAll('table.records tbody th a')].map(a => a.textContent)";
     telemetrics_testkit::wait_until("the filtered page", || browser.run(rows) == serde_json::json!([id.to_string()]));
     assert!(browser.console().is_empty());
+}
+
+#[test]
+fn what_keeps_people_from_reading_a_page_is_found() {
+    let browser = Browser::start();
+    browser.open("data:text/html,<title>x</title><p style='color:%23eee'>pale</p><input>");
+    let found = browser.axe().join("\n");
+    assert!(["html-has-lang", "color-contrast", "label"].iter().all(|rule| found.contains(rule)), "{found}");
 }

@@ -28,11 +28,15 @@ pub fn router(parts: Parts) -> Router {
     let mut router = Router::new().route("/healthz", get(health::live));
     let collects = parts.collector.is_some();
     if let Some((state, ingest)) = parts.collector {
+        if parts.questions.is_some() {
+            router = router.merge(pages_of_quarantine(state.clone()));
+        }
         router = router.merge(operations(state)).merge(probes(ingest));
     }
     if let Some(state) = parts.questions {
         if !collects {
             router = router.merge(operations_of_web(state.clone()));
+            router = router.route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere));
         }
         router = router.merge(questions(state));
     }
@@ -57,6 +61,18 @@ fn operations(state: CollectorState) -> Router {
         .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
         .route("/readyz", get(health::accepts))
         .route("/metrics", get(metrics::of_collector))
+        .with_state(state)
+}
+
+/// What people see of the collector's quarantine.
+fn pages_of_quarantine(state: CollectorState) -> Router {
+    use pages::quarantine::{discard, list, replay_all, replay_one, show};
+    Router::new()
+        .route(pages::address::QUARANTINE, get(list))
+        .route("/telemetryui/quarantine/replay", post(replay_all))
+        .route("/telemetryui/quarantine/{id}", get(show))
+        .route("/telemetryui/quarantine/{id}/replay", post(replay_one))
+        .route("/telemetryui/quarantine/{id}/discard", post(discard))
         .with_state(state)
 }
 

@@ -77,7 +77,7 @@ pub use entry::{Entry, Kind, RawRequest};
 pub use error::{QuarantineError, QuarantineFault};
 pub use index::Sum;
 pub(crate) use replayer::Replayer;
-pub use replayer::{REPLAY_ERRORS_MAX, Replayed, Which};
+pub use replayer::{NotReplayed, REPLAY_ERRORS_MAX, Replayed, Which};
 pub use settings::{QUOTA_MIN_BYTES, QUOTA_PER_BODY, QuarantineSettings};
 
 use crate::journal::files::{Directory, Disk};

@@ -113,11 +113,13 @@ pub async fn discard(State(state): State<CollectorState>, Path(id): Path<String>
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn number(text: &str) -> Result<RecordId, WebError> {
+/// Reads the number of an entry.
+pub(crate) fn number(text: &str) -> Result<RecordId, WebError> {
     record::parse(text).ok_or_else(|| WebError::NotFound(format!("There is no entry {text} in the quarantine.")))
 }
 
-fn parameters(pairs: &params::Pairs) -> Result<(Filter, usize), InvalidParameter> {
+/// Reads the parameters of a list.
+pub(crate) fn parameters(pairs: &params::Pairs) -> Result<(Filter, usize), InvalidParameter> {
     let (mut filter, mut limit) = (Filter::default(), PAGE_ENTRIES_MAX);
     params::no_duplicates(pairs)?;
     for (name, value) in pairs {
@@ -176,7 +178,8 @@ impl From<Entry> for Shown {
     }
 }
 
-fn shown_header((name, value): (String, Vec<u8>)) -> (String, String) {
+/// A header as text, without what is nobody's business.
+pub(crate) fn shown_header((name, value): (String, Vec<u8>)) -> (String, String) {
     let is_secret = name.to_ascii_lowercase().contains(TELEMETRY_ID_HEADER);
     let value = if is_secret { "(not shown)".to_owned() } else { decode_text(&value).into_owned() };
     (name, value)

@@ -18,6 +18,8 @@ pub const MCE: &str = "/telemetryui/mce";
 pub const THERMAL: &str = "/telemetryui/thermal";
 /// The page Updates; the original service answers `/telemetryui/updates` with JSON.
 pub const UPDATES: &str = "/telemetryui/update_matrix";
+/// The pages of the quarantine.
+pub const QUARANTINE: &str = "/telemetryui/quarantine";
 /// The page Status.
 pub const STATUS: &str = "/telemetryui/status";
 /// The records API.

@@ -14,6 +14,7 @@ pub mod mce;
 pub mod message;
 pub mod numbers;
 pub mod population;
+pub mod quarantine;
 pub mod query;
 pub mod record;
 pub mod records;
@@ -72,12 +73,14 @@ pub const MCE_TAB: Tab = Tab { label: "MCE", address: address::MCE };
 pub const THERMAL_TAB: Tab = Tab { label: "Thermal", address: address::THERMAL };
 /// The tab of the page Updates.
 pub const UPDATES_TAB: Tab = Tab { label: "Updates", address: address::UPDATES };
+/// The tab of the pages of the quarantine.
+pub const QUARANTINE_TAB: Tab = Tab { label: "Quarantine", address: address::QUARANTINE };
 /// The tab of the page Status.
 pub const STATUS_TAB: Tab = Tab { label: "Status", address: address::STATUS };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 8] =
-    [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB, STATUS_TAB];
+pub const TABS: [Tab; 9] =
+    [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB, QUARANTINE_TAB, STATUS_TAB];
 
 /// What `base.html` needs to put a page into its frame.
 #[derive(Debug, Clone)]

@@ -9,12 +9,17 @@ use telemetrics_analytics::questions::trends::{Series as TrendSeries, SeriesOf, 
 use telemetrics_analytics::questions::updates::{Step, Steps};
 use telemetrics_analytics::sizes::DaySizes;
 use telemetrics_collector::CollectorStats;
+use telemetrics_collector::quarantine::{
+    Entry, Filter, Kind as EntryKind, NotReplayed, QuarantineStats, RawRequest, Replayed, Sum,
+};
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::US_PER_HOUR;
+use telemetrics_schema::wire::FieldError;
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
+use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::RecordPage;
 use super::records::{Found, PAGE_ROWS, RecordsPage};
@@ -77,6 +82,13 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         sample("updates.html", "refused", &UpdatesPage::refused(&given("hostile"), &offer(&hostile()), &problem())),
         sample("status.html", "ordinary", &status(Some(&CollectorStats::default()), "records in data")),
         sample("status.html", "hostile", &status(None, &HOSTILE.repeat(100))),
+        sample("quarantine.html", "ordinary", &quarantine(&[entry("severity", "must be 1 to 4")])),
+        sample("quarantine.html", "hostile", &quarantine(&vec![entry(HOSTILE, &HOSTILE.repeat(10)); PAGE_ENTRIES])),
+        sample("quarantine.html", "empty", &QuarantinePage::new(&QuarantineStats::default(), Filter::default(), &[])),
+        sample("quarantined.html", "ordinary", &EntryPage::new(entry("severity", "must be 1 to 4"))),
+        sample("quarantined.html", "hostile", &EntryPage::new(entry(HOSTILE, &HOSTILE.repeat(10)))),
+        sample("replayed.html", "ordinary", &ReplayedPage::new(&Replayed::default())),
+        sample("replayed.html", "hostile", &ReplayedPage::new(&replayed())),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
@@ -125,6 +137,34 @@ fn status(collector: Option<&CollectorStats>, store: &str) -> StatusPage {
     let buckets: Vec<_> = (0..25).map(|hour| TimestampUs(hour * US_PER_HOUR)).collect();
     let hours = Trend { series: vec![TrendSeries { of: SeriesOf::All, records: vec![7; buckets.len()] }], buckets };
     StatusPage::new(&FoundStatus { about: &about, collector, hours: &hours, sizes: &sizes, now: NOW })
+}
+
+fn quarantine(entries: &[Entry]) -> QuarantinePage {
+    let owed = Sum { entries: u64::MAX, bytes: u64::MAX };
+    let filter = Filter { kind: Some(EntryKind::Owed), before: None };
+    QuarantinePage::new(&QuarantineStats { owed, ..QuarantineStats::default() }, filter, entries)
+}
+
+fn entry(field: &str, reason: &str) -> Entry {
+    let error = FieldError { field: field.to_owned(), reason: reason.to_owned() };
+    let header = (field.to_owned(), reason.as_bytes().to_vec());
+    let request = RawRequest { headers: vec![header; 200], body: format!("{reason}{}", "<".repeat(100_000)).into() };
+    Entry {
+        id: RecordId::MAX,
+        kind: EntryKind::Owed,
+        first_seen: NOW,
+        last_seen: NOW,
+        count: u64::MAX,
+        reasons: vec![error; 20],
+        request: Some(request),
+        record: None,
+    }
+}
+
+fn replayed() -> Replayed {
+    let error = FieldError { field: HOSTILE.to_owned(), reason: HOSTILE.to_owned() };
+    let errors = (0..100).map(|id| NotReplayed { id, reasons: vec![error.clone(); 20] }).collect();
+    Replayed { invalid: 100, errors, ..Replayed::default() }
 }
 
 /// More versions than the matrix has room for.

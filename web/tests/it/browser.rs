@@ -10,8 +10,8 @@ use crate::pages::HOSTILE;
 use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
-/// The pages that consist of charts.
-const CHARTS: [&str; 7] = ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status"];
+/// The pages beside those of records.
+const OTHERS: [&str; 8] = ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status", "quarantine"];
 const DEMO_RECORDS: &str = "2000";
 
 fn screens() -> [Screen; 4] {
@@ -42,8 +42,8 @@ fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Scre
     picture
 }
 
-fn inspect_charts(browser: &Browser, server: &Server, what: &str) {
-    for page in CHARTS {
+fn inspect_others(browser: &Browser, server: &Server, what: &str) {
+    for page in OTHERS {
         inspect(browser, server, &format!("/telemetryui/{page}"), &format!("{page}-{what}"));
     }
 }
@@ -92,7 +92,7 @@ fn pages_with_invented_records_are_whole_on_every_screen() {
     let crash = &records(&server, "classification=org.clearlinux/crash/clr&limit=1")[0]["id"];
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash}"), "record-demo");
     inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
-    inspect_charts(&browser, &server, "demo");
+    inspect_others(&browser, &server, "demo");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn pages_of_a_new_server_are_whole_on_every_screen() {
     let server = embedded();
     let browser = Browser::start();
     inspect(&browser, &server, RECORDS, "records-empty");
-    inspect_charts(&browser, &server, "empty");
+    inspect_others(&browser, &server, "empty");
 }
 
 #[test]
@@ -114,7 +114,12 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     let wide_id = accepted(&server, &widest.with("board_name", long(199)).with("cpu_model", long(199)));
     let id = accepted(&server, &Post::default().payload(HOSTILE).with("cpu_model", HOSTILE.replace(['\0', '\n'], "")));
     inspect(&browser, &server, RECORDS, "records-hostile");
-    inspect_charts(&browser, &server, "hostile");
+    inspect_others(&browser, &server, "hostile");
+    let refused = Post::default().with("severity", "9").header("User-Agent", "curl").payload(HOSTILE);
+    assert_eq!(server.send(&refused.in_headers()).status, 400);
+    let kept = &server.get_json("/api/quarantine")["entries"][0]["id"];
+    inspect(&browser, &server, &format!("/telemetryui/quarantine/{kept}"), "quarantined-hostile");
+    inspect(&browser, &server, "/telemetryui/quarantine", "quarantine-hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{id}"), "record-hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{wide_id}"), "record-wide");
     inspect(&browser, &server, &format!("{RECORDS}?build={}", "1,".repeat(200) + "1"), "records-wide-filter");

@@ -7,8 +7,11 @@ use serde_json::Value;
 use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{Post, Server};
 
+use crate::html::{page, texts};
 use crate::servers::{PROGRAM, id_of, ids, json, records};
 
+/// The pages for people.
+const PAGES: &str = "/telemetryui/quarantine";
 const STRICT: &str = "strict_fields = true\n";
 
 /// Starts the server again with another configuration.
@@ -118,4 +121,34 @@ fn a_full_quarantine_lets_the_probe_keep_its_record() {
     assert!(answer.header("retry-after").is_some());
     assert_eq!(request(&server, "DELETE", &format!("/api/quarantine/{id}")).status, 204);
     assert_eq!(server.send(&without_processor("second\n").in_headers()).status, 201);
+}
+
+#[test]
+fn people_look_at_entries_and_replay_or_discard_them() {
+    let mut server = Server::start_with_config(PROGRAM, STRICT, &[]);
+    let [owed, other] =
+        ["owed\n", "other\n"].map(|payload| id_of(&server.send(&without_processor(payload).in_headers())));
+    let evidence = without_processor("<evidence>\n").header("User-Agent", "curl/8");
+    assert_eq!(server.send(&evidence.in_headers()).status, 400);
+    let page_of = |server: &Server, address: &str| page(&server.get(address), 200);
+    let list = page_of(&server, PAGES);
+    assert_eq!(texts(&list, "table.records [data-label=Kind]"), ["evidence", "owed", "owed"]);
+    assert_eq!(texts(&list, "table.facts td")[0], "2");
+    assert!(texts(&list, "[data-label=Reasons]")[0].starts_with("cpu_model "));
+    assert_eq!(texts(&page_of(&server, &format!("{PAGES}?kind=evidence")), "table.records tbody th").len(), 1);
+    let shown = texts(&list, "table.records tbody th a")[0].clone();
+    let entry = page_of(&server, &format!("{PAGES}/{shown}"));
+    assert_eq!(texts(&entry, "pre"), ["<evidence>\n"]);
+    assert!(!entry.html().contains("6907c830"), "telemetry ids are not shown");
+    let still_wrong = page(&request(&server, "POST", &format!("{PAGES}/{owed}/replay")), 200);
+    assert_eq!(texts(&still_wrong, "table.facts td"), ["0 records", "0", "1", "0"]);
+    let gone = request(&server, "POST", &format!("{PAGES}/{other}/discard"));
+    assert_eq!((gone.status, gone.header("location")), (303, Some(PAGES)));
+    reconfigure(&mut server, "");
+    let replayed = page(&request(&server, "POST", &format!("{PAGES}/replay")), 200);
+    assert_eq!(texts(&replayed, "table.facts td")[0], "1 record");
+    assert_eq!(ids(&records(&server, "")), [owed]);
+    for wrong in ["/x", "/7", "?kind=x", "?limit=3"] {
+        assert!([400, 404].contains(&server.get(&format!("{PAGES}{wrong}")).status), "{wrong}");
+    }
 }

@@ -17,6 +17,7 @@ pub mod journal_tool;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod openapi;
 pub mod pages;
 pub mod retention;
 pub mod role;

@@ -10,7 +10,7 @@ use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
 use crate::error::WebError;
 use crate::state::{AppState, CollectorState};
-use crate::{api, health, metrics, pages};
+use crate::{api, health, metrics, openapi, pages};
 
 /// Where the pages are: the address that people have bookmarked.
 pub const PAGES: &str = "/telemetryui/";
@@ -84,6 +84,7 @@ fn operations_of_web(state: AppState) -> Router {
 /// API and pages, and what leads people who follow an address for probes to the pages.
 fn questions(state: AppState) -> Router {
     Router::new()
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/records", get(api::records::list))
         .route("/api/records/{id}", get(api::record::show))
         .route(api::datasets::DATASETS, get(api::datasets::list))
@@ -112,6 +113,8 @@ fn questions(state: AppState) -> Router {
         // Scripts written for the original service ask here.
         .route("/telemetryui/updates", get(api::updates::show))
         .route(pages::address::STATUS, get(pages::status::show))
+        .route(pages::address::API, get(pages::api::show))
+        .route("/telemetryui/api/ask", get(pages::api::ask))
         .route(pages::address::ASSET, get(pages::assets::serve))
         .route("/telemetryui", get(to_pages))
         .route("/", get(to_pages))

@@ -12,12 +12,28 @@ use super::aggregation::{self, Table, values};
 use super::params::Pairs;
 use super::with_pending;
 use crate::error::WebError;
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// `{"rows": [{"system_name", "build", "records"}, ...]}`: builds of different systems may have equal names.
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/builds",
+    operation_id = "builds",
+    summary = "Records by build",
+    tag = "aggregations",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::BuildRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn builds(
     state: State<AppState>,
     headers: HeaderMap,
@@ -30,6 +46,21 @@ pub async fn builds(
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/classifications",
+    operation_id = "classifications",
+    summary = "Records by class",
+    tag = "aggregations",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::ClassificationRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn classifications(
     state: State<AppState>,
     headers: HeaderMap,
@@ -42,6 +73,21 @@ pub async fn classifications(
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/platforms",
+    operation_id = "platforms",
+    summary = "Records by hardware",
+    tag = "aggregations",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::PlatformRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn platforms(
     state: State<AppState>,
     headers: HeaderMap,
@@ -54,6 +100,21 @@ pub async fn platforms(
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/severities",
+    operation_id = "severities",
+    summary = "Records by severity",
+    tag = "aggregations",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::SeverityRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn severities(
     state: State<AppState>,
     headers: HeaderMap,

@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use super::ranges::{Wanted, wanted};
 use crate::datasets::{Datasets, Version};
 use crate::error::WebError;
+use crate::openapi::answers;
 use crate::state::AppState;
 
 /// Where the listing is; the files are below it.
@@ -53,6 +54,14 @@ impl From<Version> for Listed {
 ///
 /// # Errors
 /// 503 while files are being made.
+#[utoipa::path(
+    get,
+    path = "/datasets/records/",
+    operation_id = "datasets",
+    summary = "Finished days",
+    tag = "exports",
+    responses((status = 200, description = "The files.", body = answers::Datasets), answers::Refused),
+)]
 pub async fn list(State(state): State<AppState>) -> Result<Response, WebError> {
     let versions = state.datasets.list(state.clock.now()).await?;
     let files = versions.into_iter().map(Listed::from).collect();
@@ -63,6 +72,17 @@ pub async fn list(State(state): State<AppState>) -> Result<Response, WebError> {
 ///
 /// # Errors
 /// 404 for a day that is not finished or has no records, 503 while its file is being made.
+#[utoipa::path(
+    get,
+    path = "/datasets/records/{partition}/records.parquet",
+    operation_id = "dataset",
+    summary = "The file of one day",
+    tag = "exports",
+    params(
+        ("partition" = String, Path, description = "The day, as `date=YYYY-MM-DD`.", example = "date=2026-11-21"),
+    ),
+    responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/vnd.apache.parquet"), (status = 206, description = "The part of it that the header `Range` asks for.", body = Vec<u8>, content_type = "application/vnd.apache.parquet"), (status = 304, description = "It is the one that the header `If-None-Match` names."), (status = 416, description = "It has no such part."), answers::Missing, answers::Refused),
+)]
 pub async fn file(
     State(state): State<AppState>,
     Path(partition): Path<String>,

@@ -11,6 +11,7 @@ use super::params::export_query;
 use super::with_pending;
 use crate::error::WebError;
 use crate::formats::{self, Choice, Form, Format};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// The formats of an export; the first one is the default.
@@ -20,6 +21,22 @@ pub const FORMATS: [Format; 4] = [Format::Parquet, Format::Arrow, Format::Csv, F
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used, 503 when too many exports run.
+#[utoipa::path(
+    get,
+    path = "/api/export",
+    operation_id = "export",
+    summary = "All records as a file",
+    tag = "exports",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::FieldsOf,
+        parameters::FormatOfExport,
+    ),
+    responses((status = 200, description = "All records that pass, in no order, broken off visibly where it fails.", content((Vec<u8> = "application/vnd.apache.parquet"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "text/csv"), (String = "application/x-ndjson"))), answers::Refused),
+)]
 pub async fn export(
     State(state): State<AppState>,
     version: Version,

@@ -19,6 +19,7 @@ use super::params::Pairs;
 use super::trends::table;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// Filters of records that these questions settle themselves.
@@ -48,6 +49,21 @@ const BY: [(&str, By); 5] = [
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/mce",
+    operation_id = "mce",
+    summary = "Machine checks",
+    tag = "aggregations",
+    params(
+        parameters::OfMachineChecks,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::MachineCheckRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn machine_checks(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -65,6 +81,20 @@ pub async fn machine_checks(
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/thermal",
+    operation_id = "thermal",
+    summary = "Thermal events",
+    tag = "aggregations",
+    params(
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::ThermalRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn thermal(
     State(state): State<AppState>,
     headers: HeaderMap,

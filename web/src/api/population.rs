@@ -14,6 +14,7 @@ use super::aggregation::{self, Table};
 use super::params::{Pairs, whole_number};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// Most days that it looks back: as long as retention can be.
@@ -35,6 +36,19 @@ pub(crate) const NOT_HERE: [&str; 8] = [
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/population",
+    operation_id = "population",
+    summary = "Machines by build",
+    tag = "aggregations",
+    params(
+        parameters::Days,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::PopulationRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn show(
     State(state): State<AppState>,
     headers: HeaderMap,

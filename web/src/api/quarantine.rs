@@ -11,6 +11,7 @@ use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::{params, record};
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::CollectorState;
 
 /// Header of a request whose value is nobody's business: it lets records in.
@@ -60,6 +61,17 @@ struct Request {
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/quarantine",
+    operation_id = "quarantine",
+    summary = "What is kept aside",
+    tag = "quarantine",
+    params(
+        parameters::OfQuarantine,
+    ),
+    responses((status = 200, description = "The entries.", body = answers::Quarantine), answers::Refused),
+)]
 pub async fn list(
     State(state): State<CollectorState>,
     Query(pairs): Query<Vec<(String, String)>>,
@@ -79,6 +91,17 @@ pub async fn list(
 ///
 /// # Errors
 /// 404 when there is none.
+#[utoipa::path(
+    get,
+    path = "/api/quarantine/{id}",
+    operation_id = "quarantined",
+    summary = "One entry",
+    tag = "quarantine",
+    params(
+        ("id" = i64, Path, description = "Number of the entry.", minimum = 0),
+    ),
+    responses((status = 200, description = "The entry.", body = answers::QuarantineEntry), answers::Missing, answers::Refused),
+)]
 pub async fn show(State(state): State<CollectorState>, Path(id): Path<String>) -> Result<Response, WebError> {
     let entry = state.collector.quarantine().entry(number(&id)?).await?;
     Ok(Json(Shown::from(entry)).into_response())
@@ -88,6 +111,17 @@ pub async fn show(State(state): State<CollectorState>, Path(id): Path<String>) -
 ///
 /// # Errors
 /// 404 when there is none, 400 for evidence, 503 when the store is slow.
+#[utoipa::path(
+    post,
+    path = "/api/quarantine/{id}/replay",
+    operation_id = "replay",
+    summary = "Replay one entry",
+    tag = "quarantine",
+    params(
+        ("id" = i64, Path, description = "Number of the entry.", minimum = 0),
+    ),
+    responses((status = 200, description = "What came of it.", body = answers::Replayed), answers::Missing, answers::Refused),
+)]
 pub async fn replay_one(
     State(state): State<CollectorState>,
     Path(id): Path<String>,
@@ -100,6 +134,14 @@ pub async fn replay_one(
 ///
 /// # Errors
 /// 503 when the store is slow; the replay goes on then.
+#[utoipa::path(
+    post,
+    path = "/api/quarantine/replay",
+    operation_id = "replay_all",
+    summary = "Replay all entries",
+    tag = "quarantine",
+    responses((status = 200, description = "What came of it.", body = answers::Replayed), answers::Refused),
+)]
 pub async fn replay_all(State(state): State<CollectorState>) -> Result<Json<Replayed>, WebError> {
     Ok(Json(state.collector.replay(Which::All, state.rules.clone()).await?))
 }
@@ -108,6 +150,17 @@ pub async fn replay_all(State(state): State<CollectorState>) -> Result<Json<Repl
 ///
 /// # Errors
 /// 404 when there is none, 400 while it is being replayed, 503 while the rest of a refused record's batch is on its way.
+#[utoipa::path(
+    delete,
+    path = "/api/quarantine/{id}",
+    operation_id = "discard",
+    summary = "Discard one entry",
+    tag = "quarantine",
+    params(
+        ("id" = i64, Path, description = "Number of the entry.", minimum = 0),
+    ),
+    responses((status = 204, description = "It is gone."), answers::Missing, answers::Refused),
+)]
 pub async fn discard(State(state): State<CollectorState>, Path(id): Path<String>) -> Result<StatusCode, WebError> {
     state.collector.discard(number(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -9,12 +9,24 @@ use telemetrics_schema::answer::{Fields, write_json};
 
 use super::with_pending;
 use crate::error::WebError;
+use crate::openapi::answers;
 use crate::state::AppState;
 
 /// Answers the record.
 ///
 /// # Errors
 /// 404 when there is no record with this identifier, or the text is no identifier.
+#[utoipa::path(
+    get,
+    path = "/api/records/{id}",
+    operation_id = "record",
+    summary = "One record",
+    tag = "records",
+    params(
+        ("id" = i64, Path, description = "Number of the record.", minimum = 0),
+    ),
+    responses((status = 200, description = "The record.", body = answers::Record), answers::Missing, answers::Refused),
+)]
 pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, WebError> {
     let asked = state.ask().await?;
     let record = match parse(&id) {

@@ -9,12 +9,30 @@ use super::params::records_query;
 use super::with_pending;
 use crate::error::WebError;
 use crate::formats::{self, Choice, Form, Format};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// Answers a page of records, as JSON `{"records": [...]}`, with a `Link` to the next page when there are more.
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/records",
+    operation_id = "records",
+    summary = "Records that pass filters",
+    tag = "records",
+    params(
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Page,
+        parameters::FieldsOf,
+        parameters::FormatOfRecords,
+    ),
+    responses((status = 200, description = "The records.", content((answers::Records = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"))), answers::Refused),
+)]
 pub async fn list(
     State(state): State<AppState>,
     uri: Uri,

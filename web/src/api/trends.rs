@@ -16,6 +16,7 @@ use super::aggregation::{self, Asked, Table, instant, values};
 use super::params::{Pairs, limit};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// How many groups are told apart when nobody says it.
@@ -35,6 +36,22 @@ const DIMENSIONS: [(&str, Dimension); 4] = [
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used, or says that there would be too many buckets.
+#[utoipa::path(
+    get,
+    path = "/api/trends",
+    operation_id = "trends",
+    summary = "Records over time",
+    tag = "aggregations",
+    params(
+        parameters::OfTrends,
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::FormatOfTable,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::TrendRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn show(
     State(state): State<AppState>,
     headers: HeaderMap,

@@ -15,6 +15,7 @@ use super::params::{Pairs, whole_number};
 use super::population::DAYS_MAX;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// Where it answers.
@@ -28,6 +29,20 @@ pub(crate) const NOT_HERE: [&str; 3] = ["classification", "created_in_days", "cr
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/updates",
+    operation_id = "updates",
+    summary = "Updates between versions",
+    tag = "aggregations",
+    params(
+        parameters::Days,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::UpdateRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn show(
     State(state): State<AppState>,
     headers: HeaderMap,

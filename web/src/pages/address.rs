@@ -20,6 +20,8 @@ pub const THERMAL: &str = "/telemetryui/thermal";
 pub const UPDATES: &str = "/telemetryui/update_matrix";
 /// The pages of the quarantine.
 pub const QUARANTINE: &str = "/telemetryui/quarantine";
+/// The page API.
+pub const API: &str = "/telemetryui/api";
 /// The page Status.
 pub const STATUS: &str = "/telemetryui/status";
 /// The records API.

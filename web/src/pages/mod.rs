@@ -5,6 +5,7 @@
 //! whatever the data: every text and every list that comes from data is cut to a length named beside it.
 
 pub mod address;
+pub mod api;
 pub mod assets;
 pub mod bookmarks;
 pub mod builds;
@@ -75,12 +76,24 @@ pub const THERMAL_TAB: Tab = Tab { label: "Thermal", address: address::THERMAL }
 pub const UPDATES_TAB: Tab = Tab { label: "Updates", address: address::UPDATES };
 /// The tab of the pages of the quarantine.
 pub const QUARANTINE_TAB: Tab = Tab { label: "Quarantine", address: address::QUARANTINE };
+/// The tab of the page API.
+pub const API_TAB: Tab = Tab { label: "API", address: address::API };
 /// The tab of the page Status.
 pub const STATUS_TAB: Tab = Tab { label: "Status", address: address::STATUS };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 9] =
-    [RECORDS_TAB, BUILDS_TAB, STATS_TAB, MCE_TAB, THERMAL_TAB, UPDATES_TAB, POPULATION_TAB, QUARANTINE_TAB, STATUS_TAB];
+pub const TABS: [Tab; 10] = [
+    RECORDS_TAB,
+    BUILDS_TAB,
+    STATS_TAB,
+    MCE_TAB,
+    THERMAL_TAB,
+    UPDATES_TAB,
+    POPULATION_TAB,
+    QUARANTINE_TAB,
+    STATUS_TAB,
+    API_TAB,
+];
 
 /// What `base.html` needs to put a page into its frame.
 #[derive(Debug, Clone)]

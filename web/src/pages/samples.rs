@@ -17,6 +17,7 @@ use telemetrics_schema::time::US_PER_HOUR;
 use telemetrics_schema::wire::FieldError;
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
+use super::api::ApiPage;
 use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
 use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
@@ -89,6 +90,7 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         sample("quarantined.html", "hostile", &EntryPage::new(entry(HOSTILE, &HOSTILE.repeat(10)))),
         sample("replayed.html", "ordinary", &ReplayedPage::new(&Replayed::default())),
         sample("replayed.html", "hostile", &ReplayedPage::new(&replayed())),
+        sample("api.html", "all", &ApiPage::new()),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]

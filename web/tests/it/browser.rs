@@ -11,7 +11,8 @@ use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
 /// The pages beside those of records.
-const OTHERS: [&str; 8] = ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status", "quarantine"];
+const OTHERS: [&str; 9] =
+    ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status", "quarantine", "api"];
 const DEMO_RECORDS: &str = "2000";
 
 fn screens() -> [Screen; 4] {

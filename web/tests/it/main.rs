@@ -19,6 +19,7 @@ mod maintenance;
 mod metrics;
 mod migrations;
 mod open_directory;
+mod openapi;
 mod outages;
 mod pages;
 mod paging;

@@ -1,0 +1,390 @@
+//! The bodies of answers as the document describes them; tests fit real answers to them.
+#![allow(dead_code, clippy::struct_field_names, reason = "only described, with the names that answers have")]
+
+use utoipa::{IntoResponses, ToSchema};
+
+/// Why a request was not answered.
+#[derive(ToSchema)]
+#[schema(example = json!({"message": "severity must be a number from 1 to 4, or several with commas between.",
+    "errors": [{"field": "severity", "reason": "must be a number from 1 to 4, or several with commas between"}]}))]
+pub struct Problem {
+    /// One sentence.
+    message: String,
+    /// The parameter or fields that are wrong, where it is that.
+    #[schema(required = false)]
+    errors: Vec<Wrong>,
+}
+
+/// What is wrong with one parameter or field.
+#[derive(ToSchema)]
+pub struct Wrong {
+    /// Its name.
+    field: String,
+    /// What it has to be, worded to follow its name.
+    reason: String,
+}
+
+/// What every question may be answered instead.
+#[derive(IntoResponses)]
+pub enum Refused {
+    /// A parameter cannot be used; the body names it.
+    #[response(status = 400)]
+    Invalid(Problem),
+    /// The question needs more memory or time than one may have.
+    #[response(status = 422)]
+    TooMuch(Problem),
+    /// The store cannot be read now: try again after `Retry-After` seconds.
+    #[response(status = 503)]
+    Unavailable(Problem),
+}
+
+/// There is nothing of that name.
+#[derive(IntoResponses)]
+#[response(status = 404)]
+pub struct Missing(Problem);
+
+/// A record. All keys are there unless `fields` names those that are wanted.
+#[derive(ToSchema)]
+#[schema(example = json!({"id": 891_113_474_650_112_i64, "machine_id": "0123456789abcdef0123456789abcdef",
+    "machine_type": "QEMU|Standard PC (Q35 + ICH9, 2009)|pc-q35-9.2", "arch": "x86_64", "build": "43780",
+    "kernel_version": "6.12.1-1.native", "ts_capture": "2026-11-22 23:59:01 UTC",
+    "ts_reception": "2026-11-23 00:29:07 UTC", "severity": 1, "classification": "org.clearlinux/hello/world",
+    "record_format_version": 4, "payload_format_version": 1, "system_name": "clear-linux-os", "payload": "hello\n",
+    "board_name": "N/A", "bios_version": "N/A", "cpu_model": "N/A",
+    "event_id": "00112233445566778899aabbccddeeff", "external": false}))]
+pub struct Record {
+    /// Unique, below 2^53, grows with reception on one collector.
+    #[schema(required = false, minimum = 0)]
+    id: i64,
+    /// Which machine sent it; clients change it every three days.
+    #[schema(required = false)]
+    machine_id: String,
+    /// Hardware, as `vendor|product|version`.
+    #[schema(required = false)]
+    machine_type: String,
+    /// Processor architecture.
+    #[schema(required = false)]
+    arch: String,
+    /// Version of the operating system.
+    #[schema(required = false)]
+    build: String,
+    /// Version of the running kernel.
+    #[schema(required = false)]
+    kernel_version: String,
+    /// When the machine says that the event happened, as `YYYY-MM-DD HH:MM:SS UTC`.
+    #[schema(required = false)]
+    ts_capture: String,
+    /// When the collector accepted it, in the same form.
+    #[schema(required = false)]
+    ts_reception: String,
+    /// 1 low, 2 medium, 3 high, 4 critical.
+    #[schema(required = false, minimum = 1, maximum = 4)]
+    severity: i32,
+    /// What it is about, as `vendor/class/detail`.
+    #[schema(required = false)]
+    classification: String,
+    /// Generation of the record format.
+    #[schema(required = false, minimum = 1, maximum = 4)]
+    record_format_version: i32,
+    /// Version of the payload's own grammar.
+    #[schema(required = false)]
+    payload_format_version: i32,
+    /// Name of the operating system.
+    #[schema(required = false)]
+    system_name: String,
+    /// What the probe wrote.
+    #[schema(required = false)]
+    payload: String,
+    /// Mainboard.
+    #[schema(required = false)]
+    board_name: String,
+    /// Firmware version.
+    #[schema(required = false)]
+    bios_version: String,
+    /// Processor model.
+    #[schema(required = false)]
+    cpu_model: String,
+    /// Shared by the records of one event.
+    #[schema(required = false)]
+    event_id: String,
+    /// Whether the request was marked with `X-CLR-External: true`.
+    #[schema(required = false)]
+    external: bool,
+}
+
+/// Records, newest first.
+#[derive(ToSchema)]
+pub struct Records {
+    /// At most as many as `limit`.
+    records: Vec<Record>,
+}
+
+/// Makes the description of a table: its name, what it is, and the columns with their types and meanings.
+macro_rules! table {
+    ($(#[$of:meta])* $rows:ident of $row:ident { $($(#[$field:meta])* $name:ident: $type:ty,)* }) => {
+        #[derive(ToSchema)]
+        $(#[$of])*
+        pub struct $rows {
+            /// In the order that the description says.
+            rows: Vec<$row>,
+        }
+
+        /// One row.
+        #[derive(ToSchema)]
+        pub struct $row {
+            $($(#[$field])* $name: $type,)*
+        }
+    };
+}
+
+table! {
+    /// Records by build, the largest first.
+    #[schema(example = json!({"rows": [{"system_name": "clear-linux-os", "build": "43780", "records": 16}]}))]
+    BuildRows of BuildRow {
+        /// Name of the operating system.
+        system_name: String,
+        /// Version of it: builds of different systems may have equal names.
+        build: String,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Records by classification, the largest first.
+    #[schema(example = json!({"rows": [{"classification": "org.clearlinux/heartbeat/ping", "records": 824}]}))]
+    ClassificationRows of ClassificationRow {
+        /// What the records are about.
+        classification: String,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Records by hardware, the largest first.
+    #[schema(example = json!({"rows": [{"host_type": "QEMU|Standard PC (Q35 + ICH9, 2009)|pc-q35-9.2", "records": 296}]}))]
+    PlatformRows of PlatformRow {
+        /// Hardware, as `vendor|product|version`.
+        host_type: String,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Records by severity, the largest first.
+    #[schema(example = json!({"rows": [{"severity": 1, "records": 1098}]}))]
+    SeverityRows of SeverityRow {
+        /// 1 low, 2 medium, 3 high, 4 critical.
+        severity: i32,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Records by bucket of time, oldest first, empty ones included; in each bucket the largest group first, and the rest
+    /// last, with null as its key. Only the keys of what `by` names are there.
+    #[schema(example = json!({"rows": [{"start": "2026-11-22T00:00:00Z", "severity": 1, "records": 53}]}))]
+    TrendRows of TrendRow {
+        /// When the bucket begins.
+        #[schema(format = DateTime)]
+        start: String,
+        /// With `by=build` and `by=system_name`.
+        #[schema(required = false)]
+        system_name: Option<String>,
+        /// With `by=build`.
+        #[schema(required = false)]
+        build: Option<String>,
+        /// With `by=classification`.
+        #[schema(required = false)]
+        classification: Option<String>,
+        /// With `by=severity`.
+        #[schema(required = false)]
+        severity: Option<i32>,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Distinct machines that sent a heartbeat, by build and origin, the largest first. A machine changes its id every three
+    /// days: in a longer window it counts once for each id.
+    #[schema(example = json!({"rows": [{"system_name": "clear-linux-os", "build": "43780", "data_source": "internal", "machines": 5}]}))]
+    PopulationRows of PopulationRow {
+        /// Name of the operating system.
+        system_name: String,
+        /// Version of it.
+        build: String,
+        /// `internal` or `external`.
+        data_source: String,
+        /// How many distinct machine ids.
+        machines: u64,
+    }
+}
+
+table! {
+    /// Machine checks. By week, oldest first, empty weeks included; else the largest group first. Only the keys of what
+    /// `by` names are there.
+    #[schema(example = json!({"rows": [{"start": "2026-11-16T00:00:00Z", "classification": "org.clearlinux/mce/corrected", "records": 17}]}))]
+    MachineCheckRows of MachineCheckRow {
+        /// With `by=week`: its Monday.
+        #[schema(required = false, format = DateTime)]
+        start: String,
+        /// With `by=week` and `by=classification`; null for the rest.
+        #[schema(required = false)]
+        classification: Option<String>,
+        /// With `by=build`.
+        #[schema(required = false)]
+        system_name: String,
+        /// With `by=build`.
+        #[schema(required = false)]
+        build: String,
+        /// With `by=status`: the last eight hexadecimal digits; null where payloads say none.
+        #[schema(required = false)]
+        status: Option<String>,
+        /// With `by=machine`.
+        #[schema(required = false)]
+        machine_id: String,
+        /// With `by=machine`: the builds that they happened on, with commas between.
+        #[schema(required = false)]
+        builds: String,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Thermal events by week, oldest first, empty weeks included.
+    #[schema(example = json!({"rows": [{"start": "2026-11-16T00:00:00Z", "records": 9}]}))]
+    ThermalRows of ThermalRow {
+        /// The week's Monday.
+        #[schema(format = DateTime)]
+        start: String,
+        /// How many records.
+        records: u64,
+    }
+}
+
+table! {
+    /// Updates, the most frequent first.
+    #[schema(example = json!({"rows": [{"from_version": "43750", "to_version": "43780", "records": 14}]}))]
+    UpdateRows of UpdateRow {
+        /// The version before.
+        from_version: String,
+        /// The version after.
+        to_version: String,
+        /// How many records tell of it.
+        records: u64,
+    }
+}
+
+/// Finished days, oldest first.
+#[derive(ToSchema)]
+#[schema(example = json!({"files": [{"date": "2026-11-21", "rows": 51, "bytes": 18_911, "url": "/datasets/records/date=2026-11-21/records.parquet",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]}))]
+pub struct Datasets {
+    /// A file for each.
+    files: Vec<Dataset>,
+}
+
+/// The file of one day.
+#[derive(ToSchema)]
+pub struct Dataset {
+    /// The UTC day of reception.
+    #[schema(format = Date)]
+    date: String,
+    /// Records in it.
+    rows: u64,
+    /// Its length.
+    bytes: u64,
+    /// Hash of its bytes, in hexadecimal.
+    sha256: String,
+    /// Where it is.
+    url: String,
+}
+
+/// What is kept aside.
+#[derive(ToSchema)]
+pub struct Quarantine {
+    /// How much there is of each kind.
+    totals: QuarantineTotals,
+    /// The newest first.
+    entries: Vec<QuarantineEntry>,
+}
+
+/// How much there is of each kind.
+#[derive(ToSchema)]
+pub struct QuarantineTotals {
+    /// Broke a rule and was answered 201: nobody else has it.
+    owed: QuarantineTotal,
+    /// Was accepted, and the store refuses it.
+    refused: QuarantineTotal,
+    /// Was answered 400: its sender still has it.
+    evidence: QuarantineTotal,
+    /// Bytes of all files.
+    disk_bytes: u64,
+}
+
+/// How much there is of one kind.
+#[derive(ToSchema)]
+pub struct QuarantineTotal {
+    /// How many entries.
+    entries: u64,
+    /// What they take.
+    bytes: u64,
+}
+
+/// One entry of the quarantine.
+#[derive(ToSchema)]
+pub struct QuarantineEntry {
+    /// Its number, which is that of its record once it is replayed.
+    id: i64,
+    /// `owed`, `refused` or `evidence`.
+    kind: String,
+    /// How many equal ones came.
+    count: u64,
+    /// When the first one came.
+    first_seen: String,
+    /// When the last one came.
+    last_seen: String,
+    /// What is wrong with it.
+    reasons: Vec<Wrong>,
+    /// The request; not in lists of entries without one.
+    #[schema(required = false)]
+    request: QuarantinedRequest,
+}
+
+/// A request as it came.
+#[derive(ToSchema)]
+pub struct QuarantinedRequest {
+    /// Names and values.
+    headers: Vec<Vec<String>>,
+    /// As text.
+    body: String,
+}
+
+/// What came of a replay.
+#[derive(ToSchema)]
+pub struct Replayed {
+    /// Records that are in the store now.
+    replayed: u64,
+    /// Entries whose probes had sent them again meanwhile.
+    redelivered: u64,
+    /// Entries that break a rule still.
+    invalid: u64,
+    /// Entries that the store refused.
+    refused: u64,
+    /// Why, of the first hundred.
+    errors: Vec<NotReplayed>,
+}
+
+/// Why one entry was not replayed.
+#[derive(ToSchema)]
+pub struct NotReplayed {
+    /// The entry's number.
+    id: i64,
+    /// What is wrong with it.
+    reasons: Vec<Wrong>,
+}

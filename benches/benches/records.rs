@@ -7,6 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use telemetrics_benches::requests::{Generation, REQUEST_BYTES, Requests, parts};
 use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
 use telemetrics_schema::batch::to_batch;
+use telemetrics_schema::payload;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::{self, Rules};
@@ -47,6 +48,23 @@ fn decode(criterion: &mut Criterion) {
         let request = request(&Requests::new(generation, 1));
         let parts = parts(&request).expect("a request");
         group.bench_function(name, |bencher| bencher.iter(|| wire::decode(black_box(&parts), &rules)));
+    }
+    group.finish();
+}
+
+/// What the drain asks of every payload, and what pages ask of some.
+fn payloads(criterion: &mut Criterion) {
+    let crash = reports(1).remove(0);
+    let heartbeat = Report { classification: "org.clearlinux/heartbeat/ping".to_owned(), ..crash.clone() };
+    let mut group = criterion.benchmark_group("payload");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("derive of a crash", |bencher| bencher.iter(|| payload::derive(black_box(&crash))));
+    group.bench_function("derive of a heartbeat", |bencher| bencher.iter(|| payload::derive(black_box(&heartbeat))));
+    group.bench_function("backtrace of a crash", |bencher| bencher.iter(|| payload::backtrace(black_box(&crash))));
+    for (name, symbol) in [("C++", "_ZN6quartz6Buffer5flushERKNS_7SegmentE()"), ("C", "quartz_buffer_flush()")] {
+        group.bench_function(format!("shown name of {name}"), |bencher| {
+            bencher.iter(|| payload::shown_name(black_box(symbol)));
+        });
     }
     group.finish();
 }
@@ -98,5 +116,5 @@ fn commit(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, encode, batch, commit);
+criterion_group!(benches, decode, payloads, encode, batch, commit);
 criterion_main!(benches);

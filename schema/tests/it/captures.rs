@@ -92,6 +92,20 @@ fn files() -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
+/// What every captured request says, with the name of its file.
+pub(crate) fn reports() -> Vec<(String, Report)> {
+    let mut files = files();
+    files.sort();
+    let report = |file: PathBuf| {
+        let bytes = fs::read(&file).expect("a readable file");
+        let capture = Capture::parse(&bytes);
+        let report = decode(&Request { headers: capture.headers.clone(), body: capture.body }, &Rules::default());
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        (name, report.expect("a valid record"))
+    };
+    files.into_iter().map(report).collect()
+}
+
 #[test]
 fn every_captured_request_is_accepted_as_sent() {
     let files = files();

@@ -1,4 +1,6 @@
 //! What the crate promises to the others, through its public interface alone.
 
 mod captures;
+mod payload_properties;
+mod payloads;
 mod wire_properties;

@@ -1,4 +1,5 @@
-//! A number made of all that a record says: equal where both stores have equal records.
+//! A number made of all that a record says: equal where both stores have equal records. What is derived from them is no
+//! part of it: another version of the program may have derived it.
 //!
 //! The columns of a row become one text, in the order of the list of columns: numbers in decimal digits with a `;`
 //! behind them, texts with their length in bytes and a `:` before them, so that no two rows have the same text. The
@@ -16,14 +17,14 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col,
 };
 use siphasher::sip::SipHasher24;
-use telemetrics_schema::columns::{COLUMNS, Kind};
+use telemetrics_schema::columns::{Kind, reported};
 
 /// Name of the function in plans.
 pub(crate) const CHECKSUM: &str = "record_checksum";
 
 /// The checksum of a row of the table of records.
 pub(crate) fn record_checksum() -> Expr {
-    ScalarUDF::new_from_impl(RecordChecksum::new()).call(COLUMNS.iter().map(|column| col(column.name)).collect())
+    ScalarUDF::new_from_impl(RecordChecksum::new()).call(reported().iter().map(|column| col(column.name)).collect())
 }
 
 /// How ClickHouse writes an argument of the text of a row; `{}` stands for the argument.
@@ -43,7 +44,7 @@ struct RecordChecksum {
 
 impl RecordChecksum {
     fn new() -> Self {
-        let types = COLUMNS.iter().map(|column| column.kind.arrow()).collect();
+        let types = reported().iter().map(|column| column.kind.arrow()).collect();
         Self { signature: Signature::exact(types, Volatility::Immutable) }
     }
 }

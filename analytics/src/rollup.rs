@@ -12,7 +12,7 @@ use datafusion::functions::datetime::expr_fn::date_trunc;
 use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy};
-use telemetrics_schema::rollups::{RECORDS_COUNT, Rollup};
+use telemetrics_schema::rollups::{Measure, PAYLOAD, RECORDS_COUNT, Rollup, STACK_ID, Scope};
 use telemetrics_schema::time::US_PER_DAY;
 
 use crate::expiry;
@@ -72,7 +72,7 @@ pub(crate) fn rows(rollup: Rollup, parts: Parts, shown: &Shown<'_>) -> Result<Da
     let summed = of_summed.cut_by(coarser, summed, &reception)?;
     for records in [summed, others].into_iter().flatten() {
         let records = filtered(records, shown.at(&reception))?;
-        let records = filtered(records, rollup.only().map(|class| col("classification").eq(text(class))))?;
+        let records = filtered(records, in_scope(rollup.scope()))?;
         frames.push(records.select(columns(rollup, "ts_reception", false, lit(1_i64)))?);
     }
     union(frames)
@@ -82,8 +82,21 @@ pub(crate) fn rows(rollup: Rollup, parts: Parts, shown: &Shown<'_>) -> Result<Da
 fn columns(rollup: Rollup, time: &str, is_bucket: bool, count: Expr) -> Vec<Expr> {
     let bucket = if is_bucket { col(time) } else { date_trunc(lit(rollup.bucket()), col(time)) };
     let keys = rollup.keys().iter().map(|key| col(*key).alias(*key));
-    let count = rollup.has_count().then(|| count.alias(RECORDS_COUNT));
-    [bucket.alias(rollup.bucket())].into_iter().chain(keys).chain(count).collect()
+    let measure = match rollup.measure() {
+        Measure::Records => Some(count.alias(RECORDS_COUNT)),
+        Measure::Nothing => None,
+        Measure::Example => Some(col(PAYLOAD).alias(PAYLOAD)),
+    };
+    [bucket.alias(rollup.bucket())].into_iter().chain(keys).chain(measure).collect()
+}
+
+/// Whether a rollup is about a record; `None` when it is about all.
+pub(crate) fn in_scope(scope: Scope) -> Option<Expr> {
+    match scope {
+        Scope::All => None,
+        Scope::Class(class) => Some(col("classification").eq(text(class))),
+        Scope::Stacks => Some(col(STACK_ID).not_eq(lit(0_i64))),
+    }
 }
 
 fn filtered(frame: DataFrame, condition: Option<Expr>) -> Result<DataFrame> {

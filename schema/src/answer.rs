@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Timelike};
 use serde::Serialize;
 
+use crate::payload::derive;
 use crate::record::Record;
 use crate::time::TimestampUs;
 
@@ -47,9 +48,20 @@ pub enum Key {
     EventId,
     /// Whether the record was marked as external.
     External,
+    /// What equal stacks have in common.
+    StackId,
+    /// Path of the program that crashed.
+    Process,
+    /// Number of the signal that ended it.
+    Signal,
+    /// What the kernel gave as its reason.
+    Reason,
 }
 
-/// Every key, in the order in which they stand in the record object.
+/// What is derived from the payload: in an object only when it is asked for, behind all other keys.
+pub const DERIVED_KEYS: [Key; 4] = [Key::StackId, Key::Process, Key::Signal, Key::Reason];
+
+/// Every key of the record object, in the order in which they stand there.
 pub const KEYS: [Key; 19] = [
     Key::Id,
     Key::MachineId,
@@ -105,7 +117,16 @@ impl Key {
             Self::CpuModel => "cpu_model",
             Self::EventId => "event_id",
             Self::External => "external",
+            Self::StackId => "stack_id",
+            Self::Process => "process",
+            Self::Signal => "signal",
+            Self::Reason => "reason",
         }
+    }
+
+    /// Every key, those that have to be asked for included.
+    pub fn every() -> impl Iterator<Item = Self> {
+        KEYS.into_iter().chain(DERIVED_KEYS)
     }
 
     const fn bit(self) -> u32 {
@@ -113,23 +134,29 @@ impl Key {
     }
 }
 
-/// Which keys an answer has; they stand in the order of [`KEYS`] however they were asked for.
+/// Which keys an answer has; they stand in the order of [`Key::every`] however they were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields(u32);
 
 /// A name that is no key of the record object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no field of a record; there are {}", KEYS.map(Key::name).join(", "))]
+#[error("{name:?} is no field of a record; there are {}", Key::every().map(Key::name).collect::<Vec<_>>().join(", "))]
 pub struct UnknownField {
     /// The name that was asked for.
     pub name: String,
 }
 
 impl Fields {
-    /// Every key.
+    /// Every key of the record object.
     #[must_use]
     pub const fn all() -> Self {
         Self((1 << KEYS.len()) - 1)
+    }
+
+    /// Every key, with those that are derived.
+    #[must_use]
+    pub const fn with_derived() -> Self {
+        Self((1 << (KEYS.len() + DERIVED_KEYS.len())) - 1)
     }
 
     /// The keys that `list` names, with commas and white space between; `host_type` is another name of `machine_type`.
@@ -138,7 +165,7 @@ impl Fields {
     /// The first name that is no key; an empty name is none, so that the selection is never empty.
     pub fn parse(list: &str) -> Result<Self, UnknownField> {
         list.split(',').map(str::trim).try_fold(Self(0), |fields, name| {
-            let key = KEYS.into_iter().find(|key| key.name() == name || key.column() == name);
+            let key = Key::every().find(|key| key.name() == name || key.column() == name);
             key.map(|key| Self(fields.0 | key.bit())).ok_or_else(|| UnknownField { name: name.to_owned() })
         })
     }
@@ -152,7 +179,7 @@ impl Fields {
     /// The selected keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         let fields = *self;
-        KEYS.into_iter().filter(move |key| fields.has(*key))
+        Key::every().filter(move |key| fields.has(*key))
     }
 }
 
@@ -197,6 +224,10 @@ fn write_value(record: &Record, key: Key, out: &mut Vec<u8>) {
         Key::CpuModel => write(&report.cpu_model, out),
         Key::EventId => write(&report.event_id, out),
         Key::External => write(report.external, out),
+        Key::StackId => write(derive(report).stack_id, out),
+        Key::Process => write(&derive(report).process, out),
+        Key::Signal => write(derive(report).signal, out),
+        Key::Reason => write(&derive(report).reason, out),
     }
 }
 
@@ -247,7 +278,7 @@ fn write_pair(number: u32, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::COLUMNS;
+    use crate::columns::{COLUMNS, derived_columns};
     use crate::id::RecordId;
     use crate::record::Report;
 
@@ -313,6 +344,10 @@ mod tests {
         }
         assert_eq!(Fields::parse("host_type"), Fields::parse("machine_type"));
         assert_eq!(Fields::parse(&KEYS.map(Key::name).join(",")), Ok(Fields::all()));
+        let every: Vec<_> = Key::every().map(Key::name).collect();
+        assert_eq!(Fields::parse(&every.join(",")), Ok(Fields::with_derived()));
+        let derived = Fields::parse("signal,id,stack_id").expect("known");
+        assert_eq!(json(&record(), derived), r#"{"id":1234567890123456,"stack_id":0,"signal":0}"#);
     }
 
     #[test]
@@ -329,14 +364,15 @@ mod tests {
 
     #[test]
     fn keys_are_the_columns() {
-        let mut keys = KEYS.map(Key::column);
+        let mut keys: Vec<_> = Key::every().map(Key::column).collect();
         let mut columns = COLUMNS.map(|column| column.name);
         keys.sort_unstable();
         columns.sort_unstable();
         assert_eq!(keys, columns);
-        for (index, key) in KEYS.into_iter().enumerate() {
+        for (index, key) in Key::every().enumerate() {
             assert_eq!(key as usize, index, "{key:?}");
         }
+        assert!(DERIVED_KEYS.iter().map(|key| key.column()).eq(derived_columns().iter().map(|column| column.name)));
     }
 
     #[test]

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanBuilder, Int8Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder,
+    ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int8Array, Int8Builder, Int32Array, Int32Builder, Int64Array,
+    Int64Builder, RecordBatch, StringViewArray, StringViewBuilder, TimestampMicrosecondArray,
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{Int8Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
-use crate::columns::record_schema;
+use crate::columns::{COLUMNS, Kind, record_schema};
 use crate::id::RecordId;
+use crate::payload::{Derived, derive};
 use crate::record::{Record, Report};
 use crate::time::{TimestampUs, US_PER_S};
 
@@ -36,6 +38,10 @@ pub struct BatchBuilder {
     record_format_version: Int8Builder,
     payload_format_version: Int32Builder,
     payload: StringViewBuilder,
+    stack_id: Int64Builder,
+    process: StringViewBuilder,
+    signal: Int32Builder,
+    reason: StringViewBuilder,
 }
 
 impl BatchBuilder {
@@ -47,6 +53,19 @@ impl BatchBuilder {
 
     /// Adds one row.
     pub fn append(&mut self, record: &Record) {
+        self.append_derived(record, &derive(&record.report));
+    }
+
+    /// Adds one row of a record of which is known what [`derive`] makes of it.
+    pub fn append_derived(&mut self, record: &Record, derived: &Derived) {
+        self.append_reported(record);
+        self.stack_id.append_value(derived.stack_id);
+        self.process.append_value(&derived.process);
+        self.signal.append_value(derived.signal);
+        self.reason.append_value(&derived.reason);
+    }
+
+    fn append_reported(&mut self, record: &Record) {
         let report = &record.report;
         self.id.append_value(record.id.0);
         self.ts_reception.append_value(record.ts_reception.0);
@@ -94,6 +113,10 @@ impl BatchBuilder {
             Arc::new(self.record_format_version.finish()),
             Arc::new(self.payload_format_version.finish()),
             Arc::new(self.payload.finish()),
+            Arc::new(self.stack_id.finish()),
+            Arc::new(self.process.finish()),
+            Arc::new(self.signal.finish()),
+            Arc::new(self.reason.finish()),
         ];
         RecordBatch::try_new(record_schema(), columns)
     }
@@ -111,7 +134,34 @@ pub fn to_batch<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Rec
     builder.finish()
 }
 
-/// The records of a batch that has the schema of [`record_schema`].
+/// The batch, which may lack derived columns, as one with the schema of [`record_schema`]; what it lacks has the default of
+/// its kind.
+///
+/// # Errors
+/// When another column is missing or one is of another type.
+pub fn with_defaults(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = COLUMNS.iter().map(|column| match batch.column_by_name(column.name) {
+        Some(values) => Ok(Arc::clone(values)),
+        None if column.is_derived => Ok(defaults(column.kind, batch.num_rows())),
+        None => Err(ArrowError::SchemaError(format!("no column {}", column.name))),
+    });
+    RecordBatch::try_new(record_schema(), columns.collect::<Result<_, _>>()?)
+}
+
+/// So many defaults of a kind.
+#[must_use]
+pub fn defaults(kind: Kind, rows: usize) -> ArrayRef {
+    match kind {
+        Kind::Int64 => Arc::new(Int64Array::from(vec![0; rows])),
+        Kind::Int32 => Arc::new(Int32Array::from(vec![0; rows])),
+        Kind::Int8 => Arc::new(Int8Array::from(vec![0; rows])),
+        Kind::Bool => Arc::new(BooleanArray::from(vec![false; rows])),
+        Kind::Text | Kind::Category => Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n("", rows))),
+        Kind::Instant => Arc::new(TimestampMicrosecondArray::from(vec![0; rows])),
+    }
+}
+
+/// The records of a batch that has the columns of [`crate::columns::reported`].
 ///
 /// # Errors
 /// When a column is missing or of another type.
@@ -205,5 +255,39 @@ mod tests {
         let records = vec![record.clone(), Record { id: RecordId(43), ..record }];
         let batch = to_batch(&records).expect("a batch");
         assert_eq!(from_batch(&batch).expect("records"), records);
+    }
+
+    #[test]
+    fn derived_columns_hold_what_is_derived_or_known_to_be() {
+        let report = Report { payload: "no crash".into(), ..Report::default() };
+        let record = Record { id: RecordId(1), ts_reception: TimestampUs(0), report };
+        let known = Derived { stack_id: 7, process: "/usr/bin/x".into(), signal: 11, reason: "a reason".into() };
+        let mut builder = BatchBuilder::new();
+        builder.append(&record);
+        builder.append_derived(&record, &known);
+        let batch = builder.finish().expect("a batch");
+        let text = |name: &str| batch[name].as_string_view().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(batch["stack_id"].as_primitive::<Int64Type>().values(), &[0, 7]);
+        assert_eq!(batch["signal"].as_primitive::<Int32Type>().values(), &[0, 11]);
+        assert_eq!(
+            (text("process"), text("reason")),
+            (vec![String::new(), known.process], vec![String::new(), known.reason])
+        );
+    }
+
+    #[test]
+    fn what_an_older_batch_lacks_has_its_default() {
+        let record = Record { id: RecordId(1), ts_reception: TimestampUs(0), report: Report::default() };
+        let whole = to_batch([&record]).expect("a batch");
+        let places: Vec<usize> = (0..crate::columns::REPORTED_COLUMNS).collect();
+        assert_eq!(with_defaults(&whole.project(&places).expect("columns")).expect("a batch"), whole);
+        assert!(
+            with_defaults(&whole.project(&places[1..]).expect("columns")).is_err(),
+            "only derived ones may be missing"
+        );
+        for kind in [Kind::Int64, Kind::Int32, Kind::Int8, Kind::Bool, Kind::Text, Kind::Category, Kind::Instant] {
+            let defaults = defaults(kind, 2);
+            assert_eq!((defaults.len(), defaults.data_type(), defaults.null_count()), (2, &kind.arrow(), 0));
+        }
     }
 }

@@ -65,6 +65,8 @@ pub struct Column {
     pub description: &'static str,
     /// Record format that brought the field; 0 when the collector adds it.
     pub since_format: u8,
+    /// Whether it is made of the record's other columns, see [`crate::payload`], and may be made anew.
+    pub is_derived: bool,
 }
 
 pub(crate) const fn column(
@@ -74,14 +76,22 @@ pub(crate) const fn column(
     since_format: u8,
     description: &'static str,
 ) -> Column {
-    Column { name, kind, unit, description, since_format }
+    Column { name, kind, unit, description, since_format, is_derived: false }
+}
+
+const fn derived(name: &'static str, kind: Kind, description: &'static str) -> Column {
+    Column { name, kind, unit: "", description, since_format: 0, is_derived: true }
 }
 
 /// Name of the table of records in every store.
 pub const RECORDS: &str = "records";
 
+/// Columns that hold what was reported and received. Behind them stand those that are derived from them: what was stored
+/// by a version of this program that did not have one holds the default of its kind (0, empty) until it is made anew.
+pub const REPORTED_COLUMNS: usize = 19;
+
 /// Every column of the table `records`, in its order.
-pub const COLUMNS: [Column; 19] = [
+pub const COLUMNS: [Column; 23] = [
     column("id", Kind::Int64, "", 0, "Identifier: unique, below 2^53, grows with reception on one collector."),
     column("ts_reception", Kind::Instant, "microseconds, UTC", 0, "When the collector accepted the record."),
     column("ts_capture", Kind::Instant, "microseconds, UTC", 1, "When the machine says that the event happened."),
@@ -101,6 +111,14 @@ pub const COLUMNS: [Column; 19] = [
     column("record_format_version", Kind::Int8, "", 1, "Generation of the record format, 1 to 4."),
     column("payload_format_version", Kind::Int32, "", 2, "Version of the payload's own grammar."),
     column("payload", Kind::Text, "", 1, "What the probe wrote, as text."),
+    derived(
+        "stack_id",
+        Kind::Int64,
+        "Equal where the frames in the payload are: a hash of the first stack; 0 without.",
+    ),
+    derived("process", Kind::Category, "Path of the program that crashed, by the payload; empty without."),
+    derived("signal", Kind::Int32, "Number of the signal that ended it, by the payload; 0 without."),
+    derived("reason", Kind::Text, "What the kernel gave as its reason, by the payload; empty without."),
 ];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -114,9 +132,27 @@ pub fn record_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
+/// The columns that hold what was reported and received.
+#[must_use]
+pub fn reported() -> &'static [Column] {
+    &COLUMNS[..REPORTED_COLUMNS]
+}
+
+/// The columns that are derived from the others.
+#[must_use]
+pub fn derived_columns() -> &'static [Column] {
+    &COLUMNS[REPORTED_COLUMNS..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn derived_columns_stand_behind_all_others() {
+        assert!(reported().iter().all(|column| !column.is_derived));
+        assert!(derived_columns().iter().all(|column| column.is_derived));
+    }
 
     #[test]
     fn names_are_unique() {

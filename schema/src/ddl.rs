@@ -6,7 +6,7 @@
 use crate::columns::{COLUMNS, Column, Kind, RECORDS};
 use crate::expiry;
 use crate::retention::{Matcher, RetentionPolicy};
-use crate::rollups::Rollup;
+use crate::rollups::{Measure, PAYLOAD, Rollup, STACK_ID, Scope};
 use crate::time::US_PER_S;
 
 /// Days that a record lives from its reception when no policy says otherwise.
@@ -73,11 +73,20 @@ fn definition(column: &Column) -> String {
 fn projection(rollup: Rollup) -> String {
     let (name, bucket) = (rollup.name(), rollup.bucket());
     let keys = [bucket].iter().chain(rollup.keys()).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-    let count = if rollup.has_count() { ", count()" } else { "" };
-    let only = rollup.only().map(|class| format!(" WHERE `classification` = {}", quoted(class))).unwrap_or_default();
+    let measure = match rollup.measure() {
+        Measure::Records => ", count()".to_owned(),
+        Measure::Nothing => String::new(),
+        // Under the name that the reader asks by, see `or_null.rs` of analytics.
+        Measure::Example => format!(", minOrNull(`{PAYLOAD}`)"),
+    };
+    let scope = match rollup.scope() {
+        Scope::All => String::new(),
+        Scope::Class(class) => format!(" WHERE `classification` = {}", quoted(class)),
+        Scope::Stacks => format!(" WHERE `{STACK_ID}` != 0"),
+    };
     // The bucket as the reader of analytics writes it: the server compares the texts.
     let begin = format!("toDateTime64(dateTrunc('{bucket}', `ts_reception`), 6, 'UTC')");
-    format!("    PROJECTION `{name}` (SELECT {begin} AS {keys}{count}{only} GROUP BY {keys})")
+    format!("    PROJECTION `{name}` (SELECT {begin} AS {keys}{measure}{scope} GROUP BY {keys})")
 }
 
 /// The TTL clause of the table under `policy`; `None` when nothing expires.
@@ -130,6 +139,8 @@ impl Column {
     #[must_use]
     pub fn clickhouse_codec(&self) -> &'static str {
         match self.kind {
+            // A hash: neighbours have nothing in common, and are often 0.
+            Kind::Int64 if self.name == STACK_ID => "ZSTD(1)",
             // Neighbours differ by little, in the order of the table.
             Kind::Int64 | Kind::Instant => "Delta(8), ZSTD(1)",
             // Half of all bytes; a higher level than this takes more time than it saves bytes.

@@ -13,7 +13,7 @@ pub const PARTITION: &str = "date";
 pub const ROLLUPS_PREFIX: &str = "_rollups-";
 /// Directory of the rollup files inside the table; other readers of a Delta table ignore names that begin with `_`. The
 /// number is raised with every change of [`crate::rollups::file_schema`] or of what its rows say.
-pub const ROLLUPS: &str = "_rollups-1";
+pub const ROLLUPS: &str = "_rollups-2";
 
 /// The directory that one server owns.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_rollup_file_is_named_after_its_data_file() {
-        assert_eq!(rollup_file("date=1970-01-01/x.parquet"), "_rollups-1/date=1970-01-01/x.rollups");
+        assert_eq!(rollup_file("date=1970-01-01/x.parquet"), "_rollups-2/date=1970-01-01/x.rollups");
         assert!(ROLLUPS.starts_with(ROLLUPS_PREFIX));
     }
 }

@@ -26,6 +26,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     1 "records" "0001_records.sql",
     2 "codecs_and_indexes" "0002_codecs_and_indexes.sql",
     3 "rollups" "0003_rollups.sql",
+    4 "crashes" "0004_crashes.sql",
 ];
 
 /// Version of the schema that this program knows.

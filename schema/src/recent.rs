@@ -2,7 +2,7 @@
 //!
 //! The collector pushes and releases, queries take snapshots. Records are kept in the order of their identifiers. Old
 //! ones stand in sealed chunks whose Arrow batch is made once; only the open chunk at the end is converted again when a
-//! query finds it longer than the last one did.
+//! query finds it longer than the last one did. What is derived from a record is kept, so that it is made once.
 //!
 //! Memory is bounded: behind a full one records are only counted, until whoever has them on disk brings them in again in
 //! their order. Meanwhile a snapshot lacks the newest records, and who needs them waits for the store to have them.
@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use crate::batch::to_batch;
+use crate::batch::BatchBuilder;
 use crate::id::RecordId;
+use crate::payload::{Derived, derive};
 use crate::record::Record;
 use crate::time::TimestampUs;
 
@@ -26,6 +27,8 @@ const CHUNK_ROWS: usize = 4_096;
 #[derive(Default)]
 struct Chunk {
     records: Vec<Arc<Record>>,
+    /// What is derived from the first so many records.
+    derived: Vec<Derived>,
     /// The batch of the first so many records; equal to `records` once the chunk is full and was asked for.
     batch: Option<RecordBatch>,
 }
@@ -35,11 +38,28 @@ impl Chunk {
         match &self.batch {
             Some(batch) if batch.num_rows() == self.records.len() => Ok(batch.clone()),
             _ => {
-                let batch = to_batch(self.records.iter().map(AsRef::as_ref))?;
+                let batch = self.convert()?;
                 self.batch = Some(batch.clone());
                 Ok(batch)
             }
         }
+    }
+
+    fn convert(&mut self) -> Result<RecordBatch, ArrowError> {
+        let new = self.records.iter().skip(self.derived.len());
+        self.derived.extend(new.map(|record| derive(&record.report)));
+        let mut builder = BatchBuilder::new();
+        for (record, derived) in self.records.iter().zip(&self.derived) {
+            builder.append_derived(record, derived);
+        }
+        builder.finish()
+    }
+
+    /// Takes the first `rows` records away; their texts had so many bytes.
+    fn release(&mut self, rows: usize) -> usize {
+        self.batch = None;
+        self.derived.drain(..rows.min(self.derived.len()));
+        self.records.drain(..rows).map(|record| record.text_bytes()).sum()
     }
 }
 
@@ -61,7 +81,7 @@ impl State {
         self.text_bytes += record.text_bytes();
         match self.chunks.back_mut() {
             Some(chunk) if chunk.records.len() < CHUNK_ROWS => chunk.records.push(record),
-            _ => self.chunks.push_back(Chunk { records: vec![record], batch: None }),
+            _ => self.chunks.push_back(Chunk { records: vec![record], ..Chunk::default() }),
         }
     }
 
@@ -156,8 +176,7 @@ impl Recent {
                 break;
             }
             let emptied = gone == chunk.records.len();
-            let bytes: usize = chunk.records.drain(..gone).map(|record| record.text_bytes()).sum();
-            chunk.batch = None;
+            let bytes = chunk.release(gone);
             state.rows -= gone;
             state.text_bytes -= bytes;
             if !emptied {
@@ -252,7 +271,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::from_batch;
+    use crate::batch::{from_batch, to_batch};
 
     fn record(id: i64) -> Arc<Record> {
         Arc::new(Record { id: RecordId(id), ts_reception: crate::TimestampUs(id), report: crate::Report::default() })
@@ -330,6 +349,24 @@ mod tests {
         let ids: Vec<_> = recent.range(RecordId(3), RecordId(5)).iter().map(|r| r.id.0).collect();
         assert_eq!(ids, [3, 4, 5]);
         assert_eq!((recent.last_id(), recent.oldest_reception()), (Some(RecordId(8)), Some(TimestampUs(1))));
+    }
+
+    #[test]
+    fn what_was_derived_stays_with_its_record() {
+        let recent = Recent::default();
+        let crash = |id: i64| {
+            let payload =
+                format!("Process: /usr/bin/p{id}\nPID: 1\n\nBacktrace (TID 1):\n#0 f{id}() - [/usr/lib/l.so]\n");
+            let classification = "org.clearlinux/crash/clr".to_owned();
+            let report = crate::Report { classification, payload, ..crate::Report::default() };
+            Arc::new(Record { id: RecordId(id), ts_reception: TimestampUs(id), report })
+        };
+        recent.push((0..3).map(crash));
+        recent.snapshot().expect("batches");
+        recent.release(RecordId(0));
+        recent.push((3..5).map(crash));
+        let expected = to_batch((1..5).map(crash).collect::<Vec<_>>().iter().map(AsRef::as_ref)).expect("a batch");
+        assert_eq!(recent.snapshot().expect("batches"), [expected]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::columns::{COLUMNS, Column, RECORDS};
+use crate::columns::{COLUMNS, Column, RECORDS, derived_columns};
 
 /// The page as Markdown. Writing into a string cannot fail.
 #[must_use]
@@ -11,12 +11,15 @@ pub fn columns_page() -> String {
         "# Columns of the table `{RECORDS}`\n\n\
          Made from `schema/src/columns.rs`, the one list of columns; do not edit. The Arrow schema, the Parquet files and \
          the\nClickHouse table come from the same list. No column is ever null.\n\n\
-         \"Since format\" is the record format that brought the field; 0 means that the collector adds it.\n\n\
+         \"Since format\" is the record format that brought the field; 0 means that the collector adds it. The last {} columns\n\
+         are derived from the payload. Records that an older version of the program has stored hold 0 or an empty text in\n\
+         them until `telemetrics reparse`; in its Parquet files, other programs read null there.\n\n\
          | column | Arrow, Parquet | ClickHouse | unit | since format | meaning |\n\
-         | --- | --- | --- | --- | --- | --- |\n"
+         | --- | --- | --- | --- | --- | --- |\n",
+        derived_columns().len()
     );
     for column in &COLUMNS {
-        let Column { name, kind, unit, description, since_format } = column;
+        let Column { name, kind, unit, description, since_format, .. } = column;
         let (arrow, clickhouse) = (kind.arrow(), kind.clickhouse());
         let description = description.replace('|', "\\|");
         let _ = writeln!(page, "| `{name}` | {arrow} | {clickhouse} | {unit} | {since_format} | {description} |");

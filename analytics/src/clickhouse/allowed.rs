@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use datafusion_federation::get_table_source;
-use telemetrics_schema::columns::COLUMNS;
+use telemetrics_schema::columns::reported;
 
 use super::functions::{AGGREGATES, translate};
 use super::literals::is_safe_name;
@@ -234,7 +234,7 @@ fn allows_arguments(name: &str, args: &[Expr], schema: &DFSchema) -> bool {
         "date_trunc" | "date_part" => args.iter().skip(1).all(|arg| has_type(arg, schema, is_instant)),
         "coalesce" | "nullif" => true,
         CHECKSUM => {
-            COLUMNS.iter().zip(args).all(|(column, arg)| arg.get_type(schema).ok() == Some(column.kind.arrow()))
+            reported().iter().zip(args).all(|(column, arg)| arg.get_type(schema).ok() == Some(column.kind.arrow()))
         }
         // The rest are functions of texts, some with numbers, which the list of functions checks.
         _ => args.iter().take(1).all(|arg| has_type(arg, schema, is_text)),

@@ -4,7 +4,7 @@
 
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
-use telemetrics_schema::columns::COLUMNS;
+use telemetrics_schema::columns::{REPORTED_COLUMNS, reported};
 
 use super::literals::quote;
 use crate::checksum::{CHECKSUM, in_clickhouse};
@@ -48,7 +48,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("regexp_like", [_, pattern]) => regexp_like(text(pattern)?),
         ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
         ("date_part", [part, _]) => date_part(text(part)?),
-        (CHECKSUM, columns) if columns.len() == COLUMNS.len() => Some(checksum()),
+        (CHECKSUM, columns) if columns.len() == REPORTED_COLUMNS => Some(checksum()),
         _ => None,
     }
 }
@@ -117,14 +117,14 @@ fn date_part(part: &str) -> Option<Vec<Piece>> {
 /// See `checksum.rs`: the same text of a row, and the same hash.
 fn checksum() -> Vec<Piece> {
     let mut pieces = vec![Piece::Text("reinterpretAsInt64(sipHash64(concat(".to_owned())];
-    for (index, column) in COLUMNS.iter().enumerate() {
+    for (index, column) in reported().iter().enumerate() {
         for (at, part) in in_clickhouse(column.kind).split("{}").enumerate() {
             if at > 0 {
                 pieces.push(Piece::Argument(index));
             }
             pieces.push(Piece::Text(part.to_owned()));
         }
-        let behind = if index + 1 < COLUMNS.len() { ", " } else { ")))" };
+        let behind = if index + 1 < REPORTED_COLUMNS { ", " } else { ")))" };
         pieces.push(Piece::Text(behind.to_owned()));
     }
     pieces

@@ -50,11 +50,13 @@ fn has_groups(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// What a column of a source is: an expression over what the source is made of, or how many records the row stands for.
+/// What a column of a source is: an expression over what the source is made of, how many records the row stands for, or
+/// the smallest value that an expression has for one of these.
 #[derive(Clone)]
 enum Cell {
     Value(Expr),
     Records,
+    Least(Expr),
 }
 
 /// A plan, and columns made of its rows. Where they are groups, each row of the plan is one record of a group.
@@ -92,11 +94,14 @@ impl<'a> Source<'a> {
             return Ok(outer);
         }
         let keys = aggregate.group_expr.iter().map(|key| Cell::Value(key.clone().unalias()));
-        let counts = aggregate.aggr_expr.iter().map(|_| Cell::Records);
-        let inner = Source { plan: &aggregate.input, cells: keys.chain(counts).collect(), is_grouped: true };
+        let measures = aggregate.aggr_expr.iter().map(|expr| match Merged::of(expr) {
+            Some(Merged::Min(arg)) => Cell::Least(arg),
+            _ => Cell::Records,
+        });
+        let inner = Source { plan: &aggregate.input, cells: keys.chain(measures).collect(), is_grouped: true };
         let cells = outer.cells.iter().map(|cell| match cell {
             Cell::Value(expr) => inner.cell(expr, outer.plan.schema()),
-            Cell::Records => Ok(None),
+            Cell::Records | Cell::Least(_) => Ok(None),
         });
         let cells = cells.collect::<Result<Option<_>>>()?;
         Ok(cells.map_or(outer, |cells| Source { cells, ..inner }))
@@ -111,7 +116,7 @@ impl<'a> Source<'a> {
         Ok(self.value(expr, schema)?.map(Cell::Value))
     }
 
-    /// As [`Source::cell`]; `None` when it needs the number of records.
+    /// As [`Source::cell`]; `None` when it needs what was measured of records.
     fn value(&self, expr: Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         let mut is_value = true;
         let value = expr.transform_up(|part| {
@@ -126,11 +131,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Whether it only counts rows by keys.
+/// Whether it only counts rows by keys, or takes smallest values of them.
 fn is_rollup(aggregate: &Aggregate) -> bool {
-    let is_count =
-        |expr: &Expr| matches!(Merged::of(expr), Some(Merged::Count(Expr::Literal(value, _))) if !value.is_null());
-    !has_grouping_sets(aggregate) && aggregate.aggr_expr.iter().all(is_count)
+    let is_measure = |expr: &Expr| match Merged::of(expr) {
+        Some(Merged::Count(Expr::Literal(value, _))) => !value.is_null(),
+        Some(Merged::Min(_)) => true,
+        _ => false,
+    };
+    !has_grouping_sets(aggregate) && aggregate.aggr_expr.iter().all(is_measure)
 }
 
 fn has_grouping_sets(aggregate: &Aggregate) -> bool {
@@ -355,6 +363,7 @@ impl Source<'_> {
         let cell = self.cell(merged.argument(), schema)?;
         Ok(match (merged, cell) {
             (Merged::Sum(_), Some(Cell::Records)) => Some(count(lit(1_i64))),
+            (Merged::Min(_), Some(Cell::Least(arg))) => Some(min(arg)),
             // Of groups, each of which has a record, as of records.
             (Merged::Min(_) | Merged::Max(_), Some(Cell::Value(arg))) => Some(merged.expr(arg)),
             (_, Some(Cell::Value(arg))) if !self.is_grouped => Some(merged.expr(arg)),

@@ -5,6 +5,7 @@
 //! seen, so that nothing is missed or counted twice, whatever the collector does meanwhile.
 
 mod files;
+mod older_files;
 mod rollup_files;
 mod scan;
 mod snapshot;

@@ -18,6 +18,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::files::DataFile;
+use super::older_files::DefaultsForMissing;
 
 /// With fewer files for each thread, one of them may have nearly all of the work.
 const FILES_PER_THREAD: usize = 4;
@@ -67,6 +68,7 @@ pub(super) fn scan(
         .with_file_groups(groups)
         .with_projection_indices(projection.cloned())?
         .with_limit(limit)
+        .with_expr_adapter(Some(Arc::new(DefaultsForMissing)))
         .build();
     Ok(Some(DataSourceExec::from_data_source(config)))
 }

@@ -11,6 +11,7 @@ pub mod offered;
 pub mod population;
 pub mod records;
 mod source;
+pub mod stacks;
 pub mod systems;
 pub mod trends;
 pub mod updates;

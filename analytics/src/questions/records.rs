@@ -292,7 +292,8 @@ pub async fn one(view: &View, id: RecordId) -> Result<Option<Record>, Error> {
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn one_plan(view: &View, id: RecordId) -> Result<DataFrame, Error> {
-    Ok(view.records()?.filter(col("id").eq(lit(id.0)))?.limit(0, Some(1))?)
+    let records = view.records()?.filter(col("id").eq(lit(id.0)))?;
+    Ok(records.select_columns(&columns_of(Fields::all()))?.limit(0, Some(1))?)
 }
 
 fn filtered(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
@@ -309,6 +310,7 @@ fn restrict(records: DataFrame, filter: &RecordFilter) -> Result<DataFrame, Erro
 #[cfg(test)]
 mod tests {
     use telemetrics_schema::batch::to_batch;
+    use telemetrics_schema::columns::reported;
     use telemetrics_schema::{Record, Report};
 
     use super::*;
@@ -349,7 +351,8 @@ mod tests {
     fn columns_are_in_the_order_of_the_table() {
         let columns = columns_of(Fields::parse("payload,machine_type,id").expect("fields"));
         assert_eq!(columns, ["id", "host_type", "payload"]);
-        assert_eq!(columns_of(Fields::all()), COLUMNS.map(|column| column.name));
+        assert_eq!(columns_of(Fields::with_derived()), COLUMNS.map(|column| column.name));
+        assert!(reported().iter().map(|column| column.name).eq(columns_of(Fields::all())));
         assert_eq!(places(&columns), [0, 10, 18]);
     }
 }

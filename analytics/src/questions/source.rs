@@ -3,11 +3,11 @@
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, col, lit};
-use telemetrics_schema::rollups::{HEARTBEAT, RECORDS_COUNT, Rollup};
+use telemetrics_schema::rollups::{HEARTBEAT, RECORDS_COUNT, Rollup, STACK_ID};
 
 use crate::error::Error;
 use crate::filter::{ClassPattern, RecordFilter};
-use crate::rollup::Window;
+use crate::rollup::{Window, in_scope};
 use crate::view::View;
 
 /// Rows that each stand for records.
@@ -58,6 +58,32 @@ pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Res
         Some(rows) => Ok(rows),
         None => Ok(heartbeats.of(view.records()?)?),
     }
+}
+
+/// The records that have a stack and pass `filter`, ready to be counted by the columns `keys`, with or without the stack,
+/// and by day.
+pub(super) fn crashes(view: &View, filter: &RecordFilter, keys: &[&str]) -> Result<Source, Error> {
+    if let Some(rows) = of_rollup(view, filter, keys, Rollup::CrashDaily)? {
+        return Ok(Source { rows, records: sum(col(RECORDS_COUNT)), received: col(Rollup::CrashDaily.bucket()) });
+    }
+    let rows = with_stacks(filter.of(view.records()?)?, Rollup::CrashDaily)?;
+    Ok(Source { rows, records: count(lit(1_i64)), received: col("ts_reception") })
+}
+
+/// Examples of the stacks of records that pass `filter`, of each at least one: rows with a classification, a severity, a
+/// stack and a payload that has it.
+pub(super) fn examples(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
+    match of_rollup(view, filter, &[STACK_ID], Rollup::Stacks)? {
+        Some(rows) => Ok(rows),
+        None => with_stacks(filter.of(view.records()?)?, Rollup::Stacks),
+    }
+}
+
+fn with_stacks(records: DataFrame, rollup: Rollup) -> Result<DataFrame, Error> {
+    Ok(match in_scope(rollup.scope()) {
+        Some(condition) => records.filter(condition)?,
+        None => records,
+    })
 }
 
 /// The rows of the rollup that pass; `None` when it does not have what is asked for.

@@ -9,7 +9,8 @@ use arrow::util::display::array_value_to_string;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use telemetrics_schema::batch::to_batch;
+use telemetrics_schema::batch::BatchBuilder;
+use telemetrics_schema::payload::Derived;
 use telemetrics_schema::retention::{RetentionRule, Subject};
 use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, HEARTBEAT, RollupBuilder};
 use telemetrics_schema::time::US_PER_HOUR;
@@ -31,13 +32,23 @@ fn frame(batches: Vec<RecordBatch>) -> DataFrame {
 }
 
 fn records_frame(records: &[Record]) -> DataFrame {
-    frame(vec![to_batch(records).expect("a batch")])
+    frame(vec![batch(records)])
+}
+
+/// Records of a machine `n` have stacks, as many as there are builds.
+fn batch(records: &[Record]) -> RecordBatch {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let stack_id = if record.report.machine_id == "n" { record.report.build.parse().expect("a number") } else { 0 };
+        builder.append_derived(record, &Derived { stack_id, ..Derived::default() });
+    }
+    builder.finish().expect("a batch")
 }
 
 /// The rows of one rollup, with its columns.
 fn level(records: &[Record], rollup: Rollup) -> DataFrame {
     let mut builder = RollupBuilder::default();
-    builder.add(&to_batch(records).expect("a batch")).expect("counted");
+    builder.add(&batch(records)).expect("counted");
     let mut batches = builder.take().expect("rows");
     batches.push(RecordBatch::new_empty(telemetrics_schema::rollups::file_schema()));
     let rows = frame(batches).filter(col(FILE_ROLLUP).eq(lit(rollup.number()))).expect("a plan");
@@ -46,28 +57,32 @@ fn level(records: &[Record], rollup: Rollup) -> DataFrame {
     rows.select(columns.collect::<Vec<_>>()).expect("a plan")
 }
 
-/// Keys as text with their counts; a set counts each of them once.
-fn collected(rollup: Rollup, frame: DataFrame) -> BTreeMap<String, i64> {
+/// Keys as text with what is measured: counts are summed, a set has 1, and of examples the smallest is there.
+fn collected(rollup: Rollup, frame: DataFrame) -> BTreeMap<String, (i64, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let mut counts = BTreeMap::new();
+    let mut rows = BTreeMap::new();
     for batch in runtime.block_on(frame.collect()).expect("rows") {
         assert_eq!(batch.num_columns(), rollup.columns().count());
         for row in 0..batch.num_rows() {
             let keys = batch.columns().iter().take(1 + rollup.keys().len());
             let key: Vec<String> =
                 keys.map(|column: &ArrayRef| array_value_to_string(column, row).expect("text")).collect();
-            let count = counts.entry(key.join("|")).or_default();
-            *count = match batch.column_by_name(RECORDS_COUNT) {
-                Some(records) => *count + records.as_primitive::<Int64Type>().value(row),
-                None => 1,
-            };
+            let (count, example): &mut (i64, Option<String>) = rows.entry(key.join("|")).or_default();
+            match rollup.measure() {
+                Measure::Records => *count += batch[RECORDS_COUNT].as_primitive::<Int64Type>().value(row),
+                Measure::Nothing => *count = 1,
+                Measure::Example => {
+                    let payload = batch[PAYLOAD].as_string_view().value(row).to_owned();
+                    *example = [example.take(), Some(payload)].into_iter().flatten().min();
+                }
+            }
         }
     }
-    counts
+    rows
 }
 
 /// The records that the policy and the window show, one by one.
-fn expected(rollup: Rollup, records: &[Record], shown: &Shown<'_>) -> BTreeMap<String, i64> {
+fn expected(rollup: Rollup, records: &[Record], shown: &Shown<'_>) -> BTreeMap<String, (i64, Option<String>)> {
     let is_shown = |record: &&Record| {
         let Report { classification, severity, machine_id, .. } = &record.report;
         let subject = Subject { classification, severity: *severity, machine_id };
@@ -113,19 +128,21 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     let class = prop_oneof![Just(HEARTBEAT), Just("a/x"), Just("a/y"), Just("b")];
     let one = (class, 1_i8..=3, "[mn]", "[12]", any::<bool>(), instants());
     prop::collection::vec(one, 0..40).prop_map(|all| {
-        let record = |(class, severity, machine, build, external, ts_reception): (&str, _, String, String, _, _)| {
-            let report = Report {
-                classification: class.to_owned(),
-                severity,
-                host_type: format!("{machine}|{build}"),
-                machine_id: machine,
-                system_name: "os".to_owned(),
-                build,
-                external,
-                ..Report::default()
+        let record =
+            |(class, severity, machine, build, external, ts_reception): (&str, _, String, String, _, TimestampUs)| {
+                let report = Report {
+                    classification: class.to_owned(),
+                    severity,
+                    host_type: format!("{machine}|{build}"),
+                    machine_id: machine,
+                    system_name: "os".to_owned(),
+                    payload: format!("{}", ts_reception.0 % 7),
+                    build,
+                    external,
+                    ..Report::default()
+                };
+                Record { id: RecordId(1), ts_reception, report }
             };
-            Record { id: RecordId(1), ts_reception, report }
-        };
         all.into_iter().map(record).collect()
     })
 }

@@ -1,19 +1,22 @@
 //! From records to the rows of all rollups, with as much in memory as there are distinct keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int8Array, Int8Builder, Int64Builder, RecordBatch,
-    StringViewArray, StringViewBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    ArrayRef, AsArray, BooleanArray, BooleanBuilder, Int8Array, Int8Builder, Int64Array, RecordBatch, StringViewArray,
+    StringViewBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 
-use super::{HEARTBEAT, Rollup, file_schema};
+use super::{HEARTBEAT, PAYLOAD, Rollup, STACK_ID, file_schema};
 use crate::time::TimestampUs;
 
 /// What a key takes beside its texts, in bytes: its place in a table, twice while that grows.
 const KEY_BYTES: usize = 2 * size_of::<(Key, i64)>();
+/// The same of a key with a stack.
+const STACK_KEY_BYTES: usize = 2 * size_of::<((Key, i64), String)>();
 /// What a text takes beside its characters, in bytes: it is counted, and stands in a list and in a table.
 const TEXT_BYTES: usize = 96;
 
@@ -27,6 +30,11 @@ pub struct RollupBuilder {
     /// The last text of each column, which the next record often has too.
     last: [u32; TEXT_COLUMNS.len()],
     counts: HashMap<Key, i64>,
+    /// Of the few records that have one, by stack.
+    crashes: HashMap<(Key, i64), i64>,
+    /// The smallest payload of each stack.
+    examples: HashMap<(Key, i64), String>,
+    example_bytes: usize,
 }
 
 /// The key of a row of any rollup; texts are numbers of [`Texts`].
@@ -49,10 +57,19 @@ impl Key {
     }
 }
 
+/// A row of a rollup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row<'a> {
+    key: Key,
+    stack_id: i64,
+    payload: &'a str,
+    records: i64,
+}
+
 const TEXT_COLUMNS: [&str; 5] = ["system_name", "build", "classification", "host_type", "machine_id"];
 
 impl RollupBuilder {
-    /// What [`Self::add`] looks at.
+    /// What [`Self::add`] looks at, and [`Self::STACK_COLUMNS`].
     pub const COLUMNS: [&str; 8] = [
         "ts_reception",
         "severity",
@@ -63,6 +80,8 @@ impl RollupBuilder {
         TEXT_COLUMNS[3],
         TEXT_COLUMNS[4],
     ];
+    /// What [`Self::add`] looks at of stacks; a batch without the first one has none, and needs neither.
+    pub const STACK_COLUMNS: [&str; 2] = [STACK_ID, PAYLOAD];
 
     /// Counts the records of a batch, which has at least [`Self::COLUMNS`].
     ///
@@ -88,6 +107,12 @@ impl RollupBuilder {
             let machine_id = self.number(4, rows.texts[4].value(row));
             self.count(Key { build, external, machine_id, ..common.at(Rollup::DailyMachine, time) });
         }
+        if let Some((stack_id, payload)) = rows.stack(row) {
+            let crash = Key { build, external, ..common.at(Rollup::CrashDaily, time) };
+            *self.crashes.entry((crash, stack_id)).or_default() += 1;
+            let stack = Key { classification, severity, ..Key::default() };
+            self.add_example((stack.at(Rollup::Stacks, time), stack_id), payload);
+        }
     }
 
     fn number(&mut self, column: usize, text: &str) -> u32 {
@@ -101,10 +126,25 @@ impl RollupBuilder {
         *self.counts.entry(key).or_default() += 1;
     }
 
+    fn add_example(&mut self, key: (Key, i64), payload: &str) {
+        match self.examples.entry(key) {
+            Entry::Vacant(place) => {
+                self.example_bytes += payload.len();
+                place.insert(payload.to_owned());
+            }
+            Entry::Occupied(mut example) if payload < example.get().as_str() => {
+                self.example_bytes += payload.len();
+                self.example_bytes -= example.insert(payload.to_owned()).len();
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
     /// What it has in memory, in bytes, estimated from above.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.counts.len() * KEY_BYTES + self.texts.bytes
+        let stacks = (self.crashes.len() + self.examples.len()) * STACK_KEY_BYTES + self.example_bytes;
+        self.counts.len() * KEY_BYTES + stacks + self.texts.bytes
     }
 
     /// The rows of each rollup that has any, with the columns of [`file_schema`], ordered by keys and then by time. After
@@ -113,18 +153,28 @@ impl RollupBuilder {
     /// # Errors
     /// Never for what [`Self::add`] took: only when the columns disagree with the schema.
     pub fn take(&mut self) -> Result<Vec<RecordBatch>, ArrowError> {
-        let Self { texts, counts, .. } = std::mem::take(self);
-        let mut rows = days_of(&counts);
-        rows.extend(counts);
-        let rollups: Vec<(Key, i64)> = rows.into_iter().collect();
-        let rollups = rollups.chunk_by(|(a, _), (b, _)| a.rollup == b.rollup);
+        let Self { texts, mut counts, crashes, examples, .. } = std::mem::take(self);
+        let days = days_of(&counts);
+        counts.extend(days);
+        let counts = counts.iter().map(|(key, records)| Row { key: *key, stack_id: 0, payload: "", records: *records });
+        let crashes = crashes.iter().map(|((key, stack), records)| Row {
+            key: *key,
+            stack_id: *stack,
+            payload: "",
+            records: *records,
+        });
+        let examples =
+            examples.iter().map(|((key, stack), payload)| Row { key: *key, stack_id: *stack, payload, records: 1 });
+        let mut rows: Vec<Row<'_>> = counts.chain(crashes).chain(examples).collect();
+        rows.sort_unstable();
+        let rollups = rows.chunk_by(|a, b| a.key.rollup == b.key.rollup);
         rollups.map(|rows| texts.batch(rows)).collect()
     }
 }
 
 /// The rows of the rollups by day, of those by hour.
-fn days_of(counts: &HashMap<Key, i64>) -> BTreeMap<Key, i64> {
-    let mut days = BTreeMap::new();
+fn days_of(counts: &HashMap<Key, i64>) -> HashMap<Key, i64> {
+    let mut days = HashMap::new();
     for coarse in Rollup::ALL {
         let Some(fine) = coarse.finer() else { continue };
         for (key, count) in counts.iter().filter(|(key, _)| key.rollup == fine.number()) {
@@ -140,6 +190,8 @@ struct Rows<'a> {
     severity: &'a Int8Array,
     external: &'a BooleanArray,
     texts: [&'a StringViewArray; TEXT_COLUMNS.len()],
+    /// Where records may have stacks: which, and their payloads.
+    stacks: Option<(&'a Int64Array, &'a StringViewArray)>,
 }
 
 impl<'a> Rows<'a> {
@@ -154,7 +206,17 @@ impl<'a> Rows<'a> {
             severity: column("severity")?.as_primitive_opt().ok_or_else(|| missing("severity"))?,
             external: column("external")?.as_boolean_opt().ok_or_else(|| missing("external"))?,
             texts: [text(system_name)?, text(build)?, text(classification)?, text(host_type)?, text(machine_id)?],
+            stacks: match batch.column_by_name(STACK_ID) {
+                Some(ids) => Some((ids.as_primitive_opt().ok_or_else(|| missing(STACK_ID))?, text(PAYLOAD)?)),
+                None => None,
+            },
         })
+    }
+
+    /// The stack of a record that has one, and its payload.
+    fn stack(&self, row: usize) -> Option<(i64, &'a str)> {
+        let (ids, payloads) = self.stacks?;
+        Some((ids.value(row), payloads.value(row))).filter(|(id, _)| *id != 0)
     }
 }
 
@@ -200,17 +262,15 @@ impl Texts {
         Arc::new(builder.finish())
     }
 
-    fn batch(&self, rows: &[(Key, i64)]) -> Result<RecordBatch, ArrowError> {
-        let text = |of: fn(&Key) -> u32| self.column(rows.iter().map(|(key, _)| of(key)));
+    fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
+        let text = |of: fn(&Key) -> u32| self.column(rows.iter().map(|row| of(&row.key)));
         let (mut rollup, mut bucket) = (Int8Builder::new(), TimestampMicrosecondBuilder::new());
-        let (mut severity, mut external, mut records) =
-            (Int8Builder::new(), BooleanBuilder::new(), Int64Builder::new());
-        for (key, count) in rows {
+        let (mut severity, mut external) = (Int8Builder::new(), BooleanBuilder::new());
+        for Row { key, .. } in rows {
             rollup.append_value(key.rollup);
             bucket.append_value(key.bucket);
             severity.append_value(key.severity);
             external.append_value(key.external);
-            records.append_value(*count);
         }
         let columns: Vec<ArrayRef> = vec![
             Arc::new(rollup.finish()),
@@ -222,7 +282,9 @@ impl Texts {
             Arc::new(external.finish()),
             text(|key| key.host_type),
             text(|key| key.machine_id),
-            Arc::new(records.finish()),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.stack_id))),
+            Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| row.payload))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.records))),
         ];
         RecordBatch::try_new(file_schema(), columns)
     }
@@ -230,78 +292,123 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::datatypes::{Int8Type, Int64Type, TimestampMicrosecondType};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::to_batch;
+    use crate::batch::BatchBuilder;
+    use crate::payload::Derived;
     use crate::rollups::{FILE_BUCKET, FILE_ROLLUP};
     use crate::time::US_PER_HOUR;
     use crate::{Record, RecordId, Report};
 
-    /// A row as text, which is what can be compared with one made by hand.
-    type Counts = BTreeMap<String, i64>;
+    /// Rows as texts, which is what can be compared with those made by hand.
+    #[derive(Debug, Default, PartialEq)]
+    struct Found {
+        counts: BTreeMap<String, i64>,
+        examples: BTreeMap<String, String>,
+    }
 
-    fn rows_of(builder: &mut RollupBuilder, counts: &mut Counts) {
-        for batch in builder.take().expect("rows") {
-            assert_eq!(batch.schema(), file_schema());
-            for row in 0..batch.num_rows() {
-                let text = |name: &str| batch[name].as_string_view().value(row).to_owned();
-                let rollup = batch[FILE_ROLLUP].as_primitive::<arrow::datatypes::Int8Type>().value(row);
-                let bucket = batch[FILE_BUCKET].as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(row);
-                let severity = batch["severity"].as_primitive::<arrow::datatypes::Int8Type>().value(row);
-                let external = batch["external"].as_boolean().value(row);
-                let texts = TEXT_COLUMNS.map(text).join(",");
-                let records = batch["records"].as_primitive::<arrow::datatypes::Int64Type>().value(row);
-                *counts.entry(format!("{rollup} {bucket} {texts} {severity} {external}")).or_default() += records;
+    impl Found {
+        fn count(&mut self, row: String, records: i64) {
+            *self.counts.entry(row).or_default() += records;
+        }
+
+        fn example(&mut self, row: String, payload: &str) {
+            let example = self.examples.entry(row).or_insert_with(|| payload.to_owned());
+            *example = payload.min(example.as_str()).to_owned();
+        }
+
+        /// All rows that the builder has.
+        fn take(&mut self, builder: &mut RollupBuilder) {
+            for batch in builder.take().expect("rows") {
+                assert_eq!(batch.schema(), file_schema());
+                (0..batch.num_rows()).for_each(|row| self.take_row(&batch, row));
+            }
+        }
+
+        fn take_row(&mut self, batch: &RecordBatch, row: usize) {
+            let text = |name: &str| batch[name].as_string_view().value(row).to_owned();
+            let number = |name: &str| batch[name].as_primitive::<Int64Type>().value(row);
+            let rollup = batch[FILE_ROLLUP].as_primitive::<Int8Type>().value(row);
+            let bucket = batch[FILE_BUCKET].as_primitive::<TimestampMicrosecondType>().value(row);
+            let severity = batch["severity"].as_primitive::<Int8Type>().value(row);
+            let external = batch["external"].as_boolean().value(row);
+            let (texts, stack) = (TEXT_COLUMNS.map(text).join(","), number(STACK_ID));
+            let key = format!("{rollup} {bucket} {texts} {severity} {external} {stack}");
+            if rollup == Rollup::Stacks.number() {
+                self.example(key, &text(PAYLOAD));
+            } else {
+                assert_eq!(text(PAYLOAD), "");
+                self.count(key, number("records"));
+            }
+        }
+
+        /// The same in the plainest way.
+        fn expected(records: &[(Record, Derived)]) -> Self {
+            let mut found = Self::default();
+            for (record, derived) in records {
+                Rollup::ALL.into_iter().for_each(|rollup| found.expect(rollup, record, derived.stack_id));
+            }
+            found
+        }
+
+        fn expect(&mut self, rollup: Rollup, record: &Record, stack: i64) {
+            let Report { system_name, build, classification, host_type, machine_id, severity, external, .. } =
+                &record.report;
+            let bucket = rollup.bucket_of(record.ts_reception).0;
+            let row = |texts: [&str; 5], external: bool, stack: i64| {
+                format!("{} {bucket} {} {severity} {external} {stack}", rollup.number(), texts.join(","))
+            };
+            match rollup {
+                Rollup::Hourly | Rollup::Daily => {
+                    self.count(row([system_name, build, classification, "", ""], *external, 0), 1);
+                }
+                Rollup::HourlyPlatform | Rollup::DailyPlatform => {
+                    self.count(row([system_name, "", classification, host_type, ""], false, 0), 1);
+                }
+                Rollup::DailyMachine if classification == HEARTBEAT => {
+                    self.count(row([system_name, build, classification, "", machine_id], *external, 0), 1);
+                }
+                Rollup::CrashDaily if stack != 0 => {
+                    self.count(row([system_name, build, classification, "", ""], *external, stack), 1);
+                }
+                Rollup::Stacks if stack != 0 => {
+                    self.example(row(["", "", classification, "", ""], false, stack), &record.report.payload);
+                }
+                Rollup::DailyMachine | Rollup::CrashDaily | Rollup::Stacks => {}
             }
         }
     }
 
-    /// The same in the plainest way.
-    fn expected(records: &[Record]) -> Counts {
-        let mut counts = Counts::new();
-        for Record { ts_reception, report, .. } in records {
-            let Report { system_name, build, classification, host_type, machine_id, severity, external, .. } = report;
-            for rollup in Rollup::ALL {
-                let (number, bucket) = (rollup.number(), rollup.bucket_of(*ts_reception).0);
-                let row = match rollup {
-                    Rollup::Hourly | Rollup::Daily => {
-                        format!("{number} {bucket} {system_name},{build},{classification},, {severity} {external}")
-                    }
-                    Rollup::HourlyPlatform | Rollup::DailyPlatform => {
-                        format!("{number} {bucket} {system_name},,{classification},{host_type}, {severity} false")
-                    }
-                    Rollup::DailyMachine if classification == HEARTBEAT => {
-                        format!(
-                            "{number} {bucket} {system_name},{build},{classification},,{machine_id} {severity} {external}"
-                        )
-                    }
-                    Rollup::DailyMachine => continue,
-                };
-                *counts.entry(row).or_default() += 1;
-            }
-        }
-        counts
+    fn batch<'a>(records: impl IntoIterator<Item = &'a (Record, Derived)>) -> RecordBatch {
+        let mut builder = BatchBuilder::new();
+        records.into_iter().for_each(|(record, derived)| builder.append_derived(record, derived));
+        builder.finish().expect("a batch")
     }
 
-    fn records() -> impl Strategy<Value = Vec<Record>> {
+    fn records() -> impl Strategy<Value = Vec<(Record, Derived)>> {
         let class = prop_oneof![Just(HEARTBEAT), Just("a/b/c"), Just("")];
-        let one = ("[ab]?", "[12]?", class, 1_i8..4, any::<bool>(), "[mn]?", -30_i64..60);
+        let texts = ("[ab]?", "[12]?", class, "[mn]?", "[xyz]{0,2}");
+        let one = (texts, 1_i8..4, any::<bool>(), -30_i64..60, 0_i64..3);
         prop::collection::vec(one, 0..60).prop_map(|rows| {
-            let record =
-                |(build, host, class, severity, external, machine, hour): (String, String, &str, _, _, _, i64)| {
-                    let report = Report {
-                        system_name: build.clone(),
-                        build,
-                        host_type: host,
-                        classification: class.to_owned(),
-                        severity,
-                        external,
-                        machine_id: machine,
-                        ..Report::default()
-                    };
-                    Record { id: RecordId(1), ts_reception: TimestampUs(hour * US_PER_HOUR / 2 - 1), report }
+            let record = |((build, host_type, class, machine_id, payload), severity, external, hour, stack_id)| {
+                let report = Report {
+                    system_name: String::clone(&build),
+                    build,
+                    host_type,
+                    classification: str::to_owned(class),
+                    severity,
+                    external,
+                    machine_id,
+                    payload,
+                    ..Report::default()
                 };
+                let ts_reception = TimestampUs(hour * US_PER_HOUR / 2 - 1);
+                (Record { id: RecordId(1), ts_reception, report }, Derived { stack_id, ..Derived::default() })
+            };
             rows.into_iter().map(record).collect()
         })
     }
@@ -309,36 +416,54 @@ mod tests {
     proptest! {
         #[test]
         fn counts_what_is_there_however_often_rows_are_taken(records in records(), piece in 1_usize..20, takes in any::<bool>()) {
-            let (mut builder, mut counts) = (RollupBuilder::default(), Counts::new());
+            let (mut builder, mut found) = (RollupBuilder::default(), Found::default());
             for records in records.chunks(piece) {
-                builder.add(&to_batch(records).expect("a batch")).expect("counted");
+                builder.add(&batch(records)).expect("counted");
                 if takes {
-                    rows_of(&mut builder, &mut counts);
+                    found.take(&mut builder);
                 }
             }
-            rows_of(&mut builder, &mut counts);
-            prop_assert_eq!(counts, expected(&records));
+            found.take(&mut builder);
+            prop_assert_eq!(found, Found::expected(&records));
             prop_assert_eq!(builder.memory_bytes(), 0);
         }
     }
 
+    fn crash(stack_id: i64, payload: String) -> (Record, Derived) {
+        let report = Report { payload, ..Report::default() };
+        let record = Record { id: RecordId(1), ts_reception: TimestampUs(0), report };
+        (record, Derived { stack_id, ..Derived::default() })
+    }
+
     #[test]
     fn memory_grows_with_distinct_keys_and_not_with_records() {
-        let record = |id: i64| Record { id: RecordId(id), ts_reception: TimestampUs(0), report: Report::default() };
         let (mut builder, mut bytes) = (RollupBuilder::default(), Vec::new());
-        for id in 0..3 {
-            builder.add(&to_batch([&record(id)]).expect("a batch")).expect("counted");
+        for _ in 0..3 {
+            builder.add(&batch([&crash(0, "x".repeat(1_000)), &crash(1, "y".repeat(500))])).expect("counted");
             bytes.push(builder.memory_bytes());
         }
-        assert!(bytes[0] > 0 && bytes.iter().all(|now| *now == bytes[0]), "{bytes:?}");
-        let build = Record { report: Report { build: "x".repeat(1_000), ..Report::default() }, ..record(4) };
-        builder.add(&to_batch([&build]).expect("a batch")).expect("counted");
-        assert!(builder.memory_bytes() > bytes[0] + 1_000);
+        assert!(bytes[0] > 500 && bytes.iter().all(|now| *now == bytes[0]), "{bytes:?}");
+        let mut other = crash(0, String::new());
+        other.0.report.build = "x".repeat(1_000);
+        builder.add(&batch([&other])).expect("counted");
+        let with_build = builder.memory_bytes();
+        assert!(with_build > bytes[0] + 1_000);
+        builder.add(&batch([&crash(2, "z".repeat(2_000))])).expect("counted");
+        assert!(builder.memory_bytes() > with_build + 2_000, "a stack keeps one payload");
+        let with_stack = builder.memory_bytes();
+        builder.add(&batch([&crash(2, "a".to_owned())])).expect("counted");
+        assert_eq!(builder.memory_bytes(), with_stack - 1_999, "the smallest one");
     }
 
     #[test]
     fn a_batch_without_its_columns_is_an_error() {
-        let batch = to_batch([]).expect("a batch").project(&[0]).expect("a column");
-        assert!(RollupBuilder::default().add(&batch).is_err());
+        let all = batch([&crash(1, String::new())]);
+        let without = |missing: &str| {
+            let places: Vec<_> =
+                (0..all.num_columns()).filter(|at| all.schema().field(*at).name() != missing).collect();
+            RollupBuilder::default().add(&all.project(&places).expect("columns"))
+        };
+        assert!(without("ts_reception").is_err() && without(PAYLOAD).is_err());
+        assert!(without(STACK_ID).is_ok(), "what an older version has stored has no stacks");
     }
 }

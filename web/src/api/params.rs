@@ -22,8 +22,8 @@ pub struct RecordsQuery {
     pub limit: usize,
     /// Where the page begins.
     pub cursor: Option<Cursor>,
-    /// Which keys of a record.
-    pub fields: Fields,
+    /// Which keys of a record, when a parameter says so.
+    pub fields: Option<Fields>,
     /// In which format, when a parameter says so.
     pub format: Option<Format>,
 }
@@ -33,8 +33,8 @@ pub struct RecordsQuery {
 pub struct ExportQuery {
     /// Which records.
     pub filter: RecordFilter,
-    /// Which keys of a record.
-    pub fields: Fields,
+    /// Which keys of a record, when a parameter says so.
+    pub fields: Option<Fields>,
     /// In which format, when a parameter says so.
     pub format: Option<Format>,
 }
@@ -48,7 +48,7 @@ pub fn records_query(pairs: &Pairs, now: TimestampUs) -> Result<RecordsQuery, In
         filter: RecordFilter::default(),
         limit: PAGE_RECORDS_MAX,
         cursor: None,
-        fields: Fields::all(),
+        fields: None,
         format: None,
     };
     let mut filter = FilterReader::default();
@@ -57,7 +57,7 @@ pub fn records_query(pairs: &Pairs, now: TimestampUs) -> Result<RecordsQuery, In
         match name.as_str() {
             "limit" => query.limit = limit(name, value, PAGE_RECORDS_MAX)?,
             "cursor" => query.cursor = Some(cursor(name, value)?),
-            "fields" => query.fields = fields(name, value)?,
+            "fields" => query.fields = Some(fields(name, value)?),
             "format" => query.format = Some(Format::parse(name, value, &Format::ALL)?),
             _ => filter.take(name, value)?,
         }
@@ -71,12 +71,12 @@ pub fn records_query(pairs: &Pairs, now: TimestampUs) -> Result<RecordsQuery, In
 /// # Errors
 /// As [`records_query`].
 pub fn export_query(pairs: &Pairs, now: TimestampUs) -> Result<ExportQuery, InvalidParameter> {
-    let mut query = ExportQuery { filter: RecordFilter::default(), fields: Fields::all(), format: None };
+    let mut query = ExportQuery { filter: RecordFilter::default(), fields: None, format: None };
     let mut filter = FilterReader::default();
     no_duplicates(pairs)?;
     for (name, value) in pairs {
         match name.as_str() {
-            "fields" => query.fields = fields(name, value)?,
+            "fields" => query.fields = Some(fields(name, value)?),
             "format" => query.format = Some(Format::parse(name, value, &FORMATS)?),
             _ => filter.take(name, value)?,
         }

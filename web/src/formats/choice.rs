@@ -5,6 +5,7 @@
 //! send whatever their library sends, and were always answered in JSON.
 
 use axum::http::{HeaderMap, HeaderName, header};
+use telemetrics_schema::answer::Fields;
 
 use crate::error::InvalidParameter;
 
@@ -68,6 +69,15 @@ impl Format {
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Arrow => "application/vnd.apache.arrow.stream",
             Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+
+    /// Which keys of a record it has when nobody says otherwise: the record object of JSON is that of every other answer.
+    #[must_use]
+    pub const fn fields(self) -> Fields {
+        match self {
+            Self::Json | Self::Ndjson => Fields::all(),
+            Self::Csv | Self::Arrow | Self::Parquet => Fields::with_derived(),
         }
     }
 

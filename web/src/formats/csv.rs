@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use telemetrics_analytics::rows::Batches;
-use telemetrics_schema::answer::{Fields, KEYS, Key, write_instant_text};
+use telemetrics_schema::answer::{Fields, Key, write_instant_text};
 
 use super::csv_cell::{ROW_END, write_text};
 use super::fault::Fault;
@@ -42,7 +42,7 @@ pub(super) async fn write(fields: Fields, mut rows: Batches, sink: &mut Sink) ->
 /// The selected keys in the order of the file, with the names of their columns.
 fn columns(fields: Fields) -> Vec<(Key, &'static str)> {
     let is_original = |key: &Key| ORIGINAL.iter().any(|(original, _)| original == key);
-    let others = KEYS.into_iter().filter(|key| !is_original(key)).map(|key| (key, key.name()));
+    let others = Key::every().filter(|key| !is_original(key)).map(|key| (key, key.name()));
     ORIGINAL.into_iter().chain(others).filter(|(key, _)| fields.has(*key)).collect()
 }
 
@@ -84,10 +84,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_originals_columns_come_first() {
-        let all = KEYS.map(Key::name).join(",");
+        let all = Key::every().map(Key::name).collect::<Vec<_>>().join(",");
         let expected = "id,external,server_timestamp,severity,classification,build,machine_id,payload,machine_type,arch,\
                         kernel_version,ts_capture,record_format_version,payload_format_version,system_name,board_name,\
-                        bios_version,cpu_model,event_id\r\n";
+                        bios_version,cpu_model,event_id,stack_id,process,signal,reason\r\n";
         assert_eq!(csv(&all, Vec::new()).await, expected);
         assert_eq!(csv("event_id,payload,id", Vec::new()).await, "id,payload,event_id\r\n");
     }

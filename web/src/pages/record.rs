@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use telemetrics_analytics::questions::records;
 use telemetrics_schema::Record;
-use telemetrics_schema::columns::COLUMNS;
+use telemetrics_schema::columns::reported;
 use telemetrics_schema::record::NOT_AVAILABLE;
 
 use super::message::{self, MessagePage};
@@ -81,7 +81,7 @@ impl RecordPage {
     /// The page of `record`.
     #[must_use]
     pub fn new(record: &Record) -> Self {
-        let fields = COLUMNS.iter().filter_map(|column| {
+        let fields = reported().iter().filter_map(|column| {
             let value = shown(record, column.name)?;
             Some(Field { name: column.name, meaning: column.description, value })
         });
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn every_column_but_the_payload_has_a_value() {
         let record = samples::crash();
-        let without: Vec<_> = COLUMNS.iter().map(|c| c.name).filter(|name| shown(&record, name).is_none()).collect();
+        let without: Vec<_> = reported().iter().map(|c| c.name).filter(|name| shown(&record, name).is_none()).collect();
         assert_eq!(without, ["payload"]);
     }
 }

@@ -18,6 +18,7 @@ mod load;
 mod maintenance;
 mod metrics;
 mod migrations;
+mod older_table;
 mod open_directory;
 mod openapi;
 mod outages;

@@ -6,6 +6,7 @@ use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::questions::counts::{GROUPS_MAX, counts};
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::population::population;
+use telemetrics_analytics::questions::stacks::{STACKS_MAX, examples, seen};
 use telemetrics_analytics::questions::trends::{Interval, TrendRequest, trend};
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, View, Window};
 use telemetrics_schema::recent::Recent;
@@ -35,6 +36,7 @@ pub(crate) async fn check(
         for filter in filters(*window) {
             check_counts(&of_rollups, &of_records, &filter).await;
             check_trends(&of_rollups, &of_records, &filter, now).await;
+            check_stacks(&of_rollups, &of_records, &filter).await;
             let machines = population(&of_rollups, &filter, GROUPS_MAX).await.expect("a population");
             assert_eq!(
                 machines,
@@ -70,6 +72,20 @@ async fn check_counts(of_rollups: &View, of_records: &View, filter: &RecordFilte
         let expected = counts(of_records, filter, by, GROUPS_MAX).await.expect("counts");
         assert_eq!(found, expected, "{by:?} {filter:?}");
     }
+}
+
+async fn check_stacks(of_rollups: &View, of_records: &View, filter: &RecordFilter) {
+    let found = seen(of_rollups, filter, STACKS_MAX).await.expect("stacks");
+    assert_eq!(found, seen(of_records, filter, STACKS_MAX).await.expect("stacks"), "{filter:?}");
+    let ids: Vec<i64> = found.stacks.iter().map(|stack| stack.stack_id).collect();
+    let mut of_both = [Vec::new(), Vec::new()];
+    for (view, found) in [of_rollups, of_records].into_iter().zip(&mut of_both) {
+        examples(view, filter, &ids, |example| found.push(example)).await.expect("examples");
+        found.sort_by_key(|example| example.stack_id);
+    }
+    let [found, expected] = of_both;
+    assert_eq!(found, expected, "{filter:?}");
+    assert_eq!(found.len(), ids.len());
 }
 
 async fn check_trends(of_rollups: &View, of_records: &View, filter: &RecordFilter, now: TimestampUs) {

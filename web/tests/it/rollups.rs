@@ -19,7 +19,7 @@ use telemetrics_schema::generator::{Fleet, generate};
 use telemetrics_schema::layout::{DataDir, ROLLUPS};
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule, Subject};
-use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, Rollup, RollupBuilder};
+use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, Measure, PAYLOAD, Rollup, RollupBuilder};
 use telemetrics_schema::time::{Clock, US_PER_DAY, US_PER_HOUR};
 use telemetrics_schema::{CollectorNumber, IdSequence, Record, TimestampUs};
 use telemetrics_testkit::wait_until;
@@ -78,7 +78,7 @@ async fn deliver(table: &Path, records: &[Arc<Record>], recent: &Recent) {
 }
 
 /// Has everything merged that can be, and everything deleted that is expired.
-async fn maintain(data: &DataDir) {
+pub(crate) async fn maintain(data: &DataDir, policy: RetentionPolicy) {
     let maintenance = MaintenanceSettings {
         merge_files_min: 2,
         cpu_share_percent: 100,
@@ -86,7 +86,7 @@ async fn maintain(data: &DataDir) {
         removed_grace: Duration::ZERO,
         sweep_interval: Duration::ZERO,
         check_interval: Duration::from_millis(10),
-        ..MaintenanceSettings::new(policy())
+        ..MaintenanceSettings::new(policy)
     };
     let table = data.records_table();
     let store = EmbeddedStore::open(&table, CollectorNumber::default()).await.expect("a table");
@@ -117,19 +117,24 @@ fn lose_rollups(table: &Path) {
     }
 }
 
-/// Keys as text with their counts; a set counts each of them once.
-fn counts(rollup: Rollup, names: &[&str], batches: &[RecordBatch]) -> BTreeMap<String, i64> {
-    let mut counts = BTreeMap::new();
+/// Keys as text with what is measured: counts are summed, a set has 1, and of examples the smallest is there.
+type Rows = BTreeMap<String, (i64, Option<String>)>;
+
+fn rows_of(rollup: Rollup, names: &[&str], batches: &[RecordBatch]) -> Rows {
+    let mut rows = Rows::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let key: Vec<_> =
-                names.iter().map(|name| array_value_to_string(&batch[*name], row).expect("text")).collect();
-            let count = counts.entry(key.join("|")).or_default();
-            *count =
-                if rollup.has_count() { *count + batch["records"].as_primitive::<Int64Type>().value(row) } else { 1 };
+            let text = |name: &str| array_value_to_string(&batch[name], row).expect("text");
+            let key: Vec<_> = names.iter().map(|name| text(name)).collect();
+            let (count, example) = rows.entry(key.join("|")).or_default();
+            match rollup.measure() {
+                Measure::Records => *count += batch["records"].as_primitive::<Int64Type>().value(row),
+                Measure::Nothing => *count = 1,
+                Measure::Example => *example = [example.take(), Some(text(PAYLOAD))].into_iter().flatten().min(),
+            }
         }
     }
-    counts
+    rows
 }
 
 fn expected(
@@ -138,7 +143,7 @@ fn expected(
     policy: &RetentionPolicy,
     now: TimestampUs,
     window: Window,
-) -> BTreeMap<String, i64> {
+) -> Rows {
     let is_shown = |record: &&Arc<Record>| {
         let report = &record.report;
         let subject = Subject {
@@ -156,7 +161,7 @@ fn expected(
     let number = rollup.number().to_string();
     batches.retain(|batch| array_value_to_string(&batch[FILE_ROLLUP], 0).expect("text") == number);
     let names: Vec<&str> = [FILE_BUCKET].iter().chain(rollup.keys()).copied().collect();
-    counts(rollup, &names, &batches)
+    rows_of(rollup, &names, &batches)
 }
 
 /// Asks for every rollup in every window, under the policy that deletes and under one that shows less.
@@ -181,7 +186,7 @@ pub(crate) async fn check_view(
     for (rollup, window) in Rollup::ALL.into_iter().flat_map(|rollup| windows.iter().map(move |w| (rollup, *w))) {
         let frame = view.rollup(rollup, window).expect("a plan").expect("a rollup");
         let names: Vec<&str> = [rollup.bucket()].iter().chain(rollup.keys()).copied().collect();
-        let found = counts(rollup, &names, &frame.collect().await.expect("rows"));
+        let found = rows_of(rollup, &names, &frame.collect().await.expect("rows"));
         let expected = expected(rollup, records, policy, now, window);
         let differs = found.iter().chain(&expected).find(|(key, _)| found.get(*key) != expected.get(*key));
         assert_eq!(differs, None, "{what}: {rollup:?} {window:?}");
@@ -206,7 +211,7 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
     lose_rollups(&table);
     check(&table, &recent, &records, windows, "some files without rollups").await;
     rollup_questions::check(&table, &recent, &policy(), NOW, &windows[..1]).await;
-    maintain(&data).await;
+    maintain(&data, policy()).await;
     check(&table, &recent, &records, windows, "merged, without what is expired").await;
 }
 

@@ -18,6 +18,7 @@ use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, Store, StoreError};
 use telemetrics_schema::batch::from_batch;
 use telemetrics_schema::migrations::MIGRATIONS;
+use telemetrics_schema::payload::derive;
 use telemetrics_schema::retention::{RetentionPolicy, Subject};
 use telemetrics_schema::rollups::{HEARTBEAT, Rollup};
 use telemetrics_schema::time::{US_PER_DAY, US_PER_S};
@@ -231,9 +232,13 @@ async fn check_sums(view: &View, stored: &[Arc<Record>], window: Window, what: &
             && window.before.is_none_or(|before| record.ts_reception < before)
     };
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut crashes: BTreeMap<&str, i64> = BTreeMap::new();
     let mut machines: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for Record { report, .. } in stored.iter().filter(is_inside).map(AsRef::as_ref) {
         *counts.entry(&report.build).or_default() += 1;
+        if derive(report).stack_id != 0 {
+            *crashes.entry(&report.build).or_default() += 1;
+        }
         if report.classification == HEARTBEAT {
             machines.entry(&report.build).or_default().insert(&report.machine_id);
         }
@@ -244,6 +249,7 @@ async fn check_sums(view: &View, stored: &[Arc<Record>], window: Window, what: &
         (Rollup::Hourly, sum(col("records")), &counts),
         (Rollup::Daily, sum(col("records")), &counts),
         (Rollup::DailyMachine, count_distinct(col("machine_id")), &machines),
+        (Rollup::CrashDaily, sum(col("records")), &crashes),
     ] {
         let rows = view.rollup(rollup, window).expect("a plan").expect("a rollup");
         let rows = rows.aggregate(vec![col("build")], vec![number]).expect("a plan").collect().await.expect("rows");

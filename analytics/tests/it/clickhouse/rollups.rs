@@ -1,13 +1,13 @@
 //! What the server reads for questions over rollups.
 
-use datafusion::functions_aggregate::expr_fn::{count_distinct, sum};
+use datafusion::functions_aggregate::expr_fn::{count_distinct, min, sum};
 use datafusion::prelude::col;
 use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_analytics::{Analytics, Limits, Window};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::ddl::create_records_table;
 use telemetrics_schema::retention::RetentionPolicy;
-use telemetrics_schema::rollups::{HEARTBEAT, Rollup};
+use telemetrics_schema::rollups::{HEARTBEAT, Measure, PAYLOAD, Rollup};
 use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
 use telemetrics_testkit::ClickHouse;
 
@@ -32,9 +32,11 @@ async fn questions_over_rollups_read_few_rows() {
     server.query(&create_records_table(0).replace("`records`", &format!("{database}.`records`")));
     let first_us = 20_770 * US_PER_DAY;
     server.query(&format!(
-        "INSERT INTO {database}.records (id, ts_reception, classification, severity, build, host_type, machine_id) \
+        "INSERT INTO {database}.records (id, ts_reception, classification, severity, build, host_type, machine_id, stack_id, \
+         payload) \
          SELECT number, fromUnixTimestamp64Micro({first_us} + toInt64(number) * {DISTANCE_US}, 'UTC'), '{HEARTBEAT}', 1, \
-         toString(number % 3), toString(number % 4), toString(number % 12) FROM numbers({RECORDS_MADE})"
+         toString(number % 3), toString(number % 4), toString(number % 12), number % 6, toString(number) \
+         FROM numbers({RECORDS_MADE})"
     ));
     let settings = ClickHouseSettings { database, ..ClickHouseSettings::new(server.url()) };
     let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
@@ -49,11 +51,17 @@ async fn questions_over_rollups_read_few_rows() {
         (Rollup::HourlyPlatform, all, 72 * 4),
         (Rollup::DailyPlatform, all, 3 * 4),
         (Rollup::DailyMachine, all, 3 * 12),
+        (Rollup::CrashDaily, all, 3 * 5),
+        (Rollup::Stacks, all, 3 * 5),
         // Two days, the rollup of the third day, and the granules that hold half an hour of it.
         (Rollup::Daily, cut, 2 * 3 + 24 * 3 + 3 * 8_192),
     ] {
         let key = rollup.keys()[1];
-        let number = if rollup.has_count() { sum(col("records")) } else { count_distinct(col("machine_id")) };
+        let number = match rollup.measure() {
+            Measure::Records => sum(col("records")),
+            Measure::Nothing => count_distinct(col("machine_id")),
+            Measure::Example => min(col(PAYLOAD)),
+        };
         let rows = view.rollup(rollup, window).expect("a plan").expect("a rollup");
         let question = rows.aggregate(vec![col(key)], vec![number.alias("n")]).expect("a plan");
         let before = rows_read(&server);

@@ -1,5 +1,7 @@
 //! Everything that is counted: groups, trends, machines, what is offered, what expires, who delivers.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use telemetrics_analytics::filter::RecordFilter;
@@ -10,11 +12,14 @@ use telemetrics_analytics::questions::expired::expired;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::offered::offered;
 use telemetrics_analytics::questions::population::population;
+use telemetrics_analytics::questions::stacks::{EXAMPLES_AT_ONCE, Example, STACKS_MAX, examples, seen};
 use telemetrics_analytics::questions::trends::{Interval, TrendRequest, trend};
 use telemetrics_analytics::sizes::DaySizes;
-use telemetrics_schema::TimestampUs;
+use telemetrics_analytics::{Error, View};
+use telemetrics_schema::payload::derive;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_DAY;
+use telemetrics_schema::{Report, TimestampUs};
 
 use super::asked::{filters, instants, policies, record_of_all};
 use super::corpus::NOW;
@@ -34,6 +39,13 @@ fn with_window() -> impl Strategy<Value = RecordFilter> {
     })
 }
 
+async fn sorted_examples(view: &View, filter: &RecordFilter, ids: &[i64]) -> Result<Vec<Example>, Error> {
+    let mut found = Vec::new();
+    examples(view, filter, ids, |example| found.push(example)).await?;
+    found.sort_by_key(|example| example.stack_id);
+    Ok(found)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -50,6 +62,21 @@ proptest! {
         }
         let question = (&filter, limit, &policy, now);
         views.answer(&question, async |view| population(view, &filter, limit).await);
+    }
+
+    #[test]
+    fn stacks_and_their_examples_are_equal(
+        filter in with_window(),
+        policy in policies(),
+        now in instants(),
+        limit in select(&[1_usize, 20, STACKS_MAX][..]),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        let question = (&filter, limit, &policy, now);
+        let seen = views.answer(&question, async |view| seen(view, &filter, limit).await);
+        let ids: Vec<i64> = seen.stacks.iter().map(|stack| stack.stack_id).collect();
+        let examples = views.answer(&question, async |view| sorted_examples(view, &filter, &ids).await);
+        prop_assert!(examples.iter().map(|example| example.stack_id).eq(ids.into_iter().collect::<BTreeSet<_>>()));
     }
 
     #[test]
@@ -113,7 +140,26 @@ fn the_corpus_has_something_to_count() {
     }
     let machines = views.answer(&"population", async |view| population(view, &filter, GROUPS_MAX).await);
     assert!(machines.groups.iter().any(|group| group.machines > 10), "{machines:?}");
+    let stacks = views.answer(&"stacks", async |view| seen(view, &filter, STACKS_MAX).await).stacks;
+    assert!(stacks.len() > 20 && stacks[0].records > 20, "{stacks:?}");
     let from = TimestampUs(NOW.0 - US_PER_DAY);
     let collectors = views.answer(&"collectors", async |view| last_receptions(view, from, None).await);
     assert!(collectors.keys().copied().eq([0, 5, 63]), "{collectors:?}");
+}
+
+/// More than one query asks for, with some that nobody has.
+#[test]
+fn an_example_has_the_stack_that_it_is_of() {
+    let views = Stores::shared().views(&RetentionPolicy::days(35), NOW);
+    let filter = RecordFilter::default();
+    let stacks = views.answer(&"stacks", async |view| seen(view, &filter, STACKS_MAX).await).stacks;
+    let unknown =
+        (1..=i64::try_from(EXAMPLES_AT_ONCE).expect("few")).filter(|id| stacks.iter().all(|s| s.stack_id != *id));
+    let ids: Vec<i64> = unknown.chain(stacks.iter().map(|stack| stack.stack_id)).collect();
+    let found = views.answer(&"examples", async |view| sorted_examples(view, &filter, &ids).await);
+    assert_eq!(found.len(), stacks.len());
+    for Example { stack_id, classification, payload } in found {
+        let report = Report { classification, payload, ..Report::default() };
+        assert_eq!(derive(&report).stack_id, stack_id, "{report:?}");
+    }
 }

@@ -12,7 +12,7 @@ use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
 use telemetrics_analytics::questions::records::{self, Cursor, PageRequest, Seen};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest};
-use telemetrics_analytics::questions::{collectors, counts, expired, hardware, offered, population, updates};
+use telemetrics_analytics::questions::{collectors, counts, expired, hardware, offered, population, stacks, updates};
 use telemetrics_analytics::regex::TextPattern;
 use telemetrics_analytics::{Error, View};
 use telemetrics_schema::answer::Fields;
@@ -120,6 +120,9 @@ fn counted(view: &View) -> Vec<Question> {
         ("records by day and build", trend(Interval::Day, Some(Dimension::Build), &builds)),
         ("records by week", trend(Interval::Week, None, &[SeriesOf::All])),
         ("machines by build", population::plan(view, &window(), 10)),
+        ("stacks", stacks::seen_plan(view, &window(), 10)),
+        ("stacks with every filter", stacks::seen_plan(view, &everything(), 10)),
+        ("examples of stacks", stacks::examples_plan(view, &window(), &[1, 2, 3, 4])),
         ("builds that are offered", offered::builds_plan(view, Some("clear-linux-os"))),
         ("machine checks by build", counts(&hardware::filter_of(&window()), Dimension::Build)),
         ("machine checks by status", hardware::statuses_plan(view, &window())),

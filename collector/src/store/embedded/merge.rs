@@ -2,12 +2,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use arrow::compute::interleave_record_batch;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
-use telemetrics_schema::columns::record_schema;
+use telemetrics_schema::batch::with_defaults;
+use telemetrics_schema::columns::{COLUMNS, record_schema};
 
 use super::parquet_file::SORT_COLUMNS;
 use crate::store::StoreError;
@@ -144,15 +148,23 @@ impl Input {
     }
 }
 
-/// Begins to read a file of the table, with the types that its columns have in the program.
+/// Begins to read a file of the table, with the types that its columns have in the program. One of an older version lacks
+/// derived columns.
 pub(super) fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, StoreError> {
     let file = File::open(path).map_err(unavailable)?;
-    let options = ArrowReaderOptions::new().with_schema(record_schema());
-    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(unavailable)
+    let found = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(unavailable)?;
+    let is_there = |place: &usize| found.schema().index_of(COLUMNS[*place].name).is_ok();
+    let columns: Vec<usize> = (0..COLUMNS.len()).filter(is_there).collect();
+    let schema = record_schema().project(&columns).map_err(unavailable)?;
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options).map_err(unavailable)?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata))
 }
 
+/// The next rows, with all columns.
 fn next_batch(reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, StoreError> {
-    reader.find(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0)).transpose().map_err(unavailable)
+    let next = reader.find(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0));
+    next.map(|batch| with_defaults(&batch?)).transpose().map_err(unavailable)
 }
 
 /// So many rows have about so many bytes.

@@ -42,8 +42,16 @@ pub(super) const WITHOUT_DICTIONARY: [&str; 4] = ["id", "ts_reception", "event_i
 const DELTA_COLUMNS: [&str; 3] = ["id", "ts_reception", "ts_capture"];
 /// Their encodings leave nothing to compress, and each compressed column costs 96 KiB for every file that is read and
 /// several times as much for one that is written.
-pub(super) const NOT_COMPRESSED: [&str; 6] =
-    ["id", "ts_reception", "severity", "external", "record_format_version", "payload_format_version"];
+pub(super) const NOT_COMPRESSED: [&str; 8] = [
+    "id",
+    "ts_reception",
+    "severity",
+    "external",
+    "record_format_version",
+    "payload_format_version",
+    "stack_id",
+    "signal",
+];
 
 /// A file that is being written; what was given to it is durable when it is finished.
 pub(super) struct FileWriter {

@@ -13,7 +13,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use telemetrics_schema::layout::rollup_file;
-use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, RollupBuilder, file_schema};
+use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, RollupBuilder, STACK_ID, file_schema};
 
 use super::merge::open;
 use super::pace::Pace;
@@ -74,7 +74,10 @@ impl RollupWriter {
 /// Makes the rollup file of a data file of the table; `false` when the process stops meanwhile.
 pub(super) fn make(directory: &Path, data_file: &str, pace: &mut Pace) -> Result<bool, StoreError> {
     let builder = open(&directory.join(data_file))?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), RollupBuilder::COLUMNS);
+    let has_stacks = builder.schema().index_of(STACK_ID).is_ok();
+    let of_stacks = RollupBuilder::STACK_COLUMNS.into_iter().filter(|_| has_stacks);
+    let columns =
+        ProjectionMask::columns(builder.parquet_schema(), RollupBuilder::COLUMNS.into_iter().chain(of_stacks));
     let reader = builder.with_projection(columns).with_batch_size(SCAN_ROWS).build().map_err(unavailable)?;
     let mut writer = RollupWriter::create(directory, data_file)?;
     for batch in reader {
@@ -133,7 +136,7 @@ mod tests {
 
     const DATA_FILE: &str = "date=2026-11-22/x.parquet";
 
-    fn written(memory_bytes_max: usize) -> BTreeMap<String, i64> {
+    fn written(memory_bytes_max: usize) -> BTreeMap<String, (i64, String)> {
         let directory = tempfile::tempdir().expect("a directory");
         let mut writer = RollupWriter::with_memory(directory.path(), DATA_FILE, memory_bytes_max).expect("a file");
         for records in batch(0..500, NOON).records().chunks(100) {

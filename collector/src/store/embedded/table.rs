@@ -15,7 +15,7 @@ use deltalake::protocol::DeltaOperation;
 use deltalake::{DeltaTable, DeltaTableBuilder, TableProperty};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
-use telemetrics_schema::columns::{COLUMNS, Kind};
+use telemetrics_schema::columns::{COLUMNS, Column, Kind};
 use telemetrics_schema::layout::{PARTITION, date_text};
 use telemetrics_schema::{RecordId, TimestampUs};
 use tokio::sync::{Mutex, Notify};
@@ -61,6 +61,7 @@ impl Table {
         let mut table = handle(&directory, files)?;
         if has_log(&directory)? {
             table.load().await.map_err(unavailable)?;
+            table = with_all_columns(table).await?;
         } else {
             table = create(&table).await?;
         }
@@ -203,7 +204,7 @@ fn handle(directory: &Path, files: Arc<dyn ObjectStore>) -> Result<DeltaTable, S
 }
 
 async fn create(table: &DeltaTable) -> Result<DeltaTable, StoreError> {
-    let columns = COLUMNS.iter().map(|c| StructField::new(c.name, delta_type(c.kind), false));
+    let columns = COLUMNS.iter().map(delta_column);
     let partition = StructField::new(PARTITION, DataType::Primitive(PrimitiveType::Date), false);
     CreateBuilder::new()
         .with_log_store(table.log_store())
@@ -215,6 +216,23 @@ async fn create(table: &DeltaTable) -> Result<DeltaTable, StoreError> {
         .with_configuration_property(TableProperty::DeletedFileRetentionDuration, Some(LOG_AGE))
         .await
         .map_err(unavailable)
+}
+
+/// The table with the columns that an older version of the program did not know.
+async fn with_all_columns(table: DeltaTable) -> Result<DeltaTable, StoreError> {
+    let known = table.snapshot().map_err(unavailable)?.schema();
+    let missing = COLUMNS.iter().filter(|column| column.is_derived && known.field(column.name).is_none());
+    let missing: Vec<StructField> = missing.map(delta_column).collect();
+    if missing.is_empty() {
+        return Ok(table);
+    }
+    let properties = CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
+    table.add_columns().with_fields(missing).with_commit_properties(properties).await.map_err(unavailable)
+}
+
+/// What is derived may be missing in files of an older version, where other programs read null.
+fn delta_column(column: &Column) -> StructField {
+    StructField::new(column.name, delta_type(column.kind), column.is_derived)
 }
 
 fn delta_type(kind: Kind) -> DataType {

@@ -14,7 +14,7 @@ use super::super::EmbeddedStore;
 use super::rig::{FailingFiles, Fault, NOON, Rig, batch_of, record};
 use crate::store::{Holding, StoreError};
 
-const CLASSES: [&str; 3] = ["a/b/c", "a/b/d", HEARTBEAT];
+const CLASSES: [&str; 3] = ["a/b/c", "org.clearlinux/crash/clr", HEARTBEAT];
 
 #[derive(Debug, Clone)]
 enum Step {

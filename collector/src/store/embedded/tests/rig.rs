@@ -26,7 +26,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader,
 use telemetrics_schema::batch::{from_batch, to_batch};
 use telemetrics_schema::layout::{ROLLUPS, rollup_file};
 use telemetrics_schema::retention::RetentionPolicy;
-use telemetrics_schema::rollups::{RollupBuilder, file_schema};
+use telemetrics_schema::rollups::{
+    FILE_BUCKET, FILE_COLUMNS, FILE_ROLLUP, PAYLOAD, RECORDS_COUNT, Rollup, RollupBuilder, file_schema,
+};
 use telemetrics_schema::time::{Clock, US_PER_DAY};
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use tokio_util::sync::CancellationToken;
@@ -173,8 +175,8 @@ fn in_days(directory: &Path) -> BTreeSet<String> {
     days.flat_map(|day| names(directory.join(&day)).into_iter().map(move |name| format!("{day}/{name}"))).collect()
 }
 
-/// The rows of a rollup file as text, with their counts.
-pub(crate) fn rollups_in(path: &Path) -> BTreeMap<String, i64> {
+/// The rows of a rollup file as text, with their counts; of examples the smallest is there.
+pub(crate) fn rollups_in(path: &Path) -> BTreeMap<String, (i64, String)> {
     let file = fs::File::open(path).expect("a rollup file");
     let options = ArrowReaderOptions::new().with_schema(file_schema());
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).expect("Parquet");
@@ -182,20 +184,27 @@ pub(crate) fn rollups_in(path: &Path) -> BTreeMap<String, i64> {
 }
 
 /// The same, of records.
-pub(crate) fn rollups_of(records: &[Record]) -> BTreeMap<String, i64> {
+pub(crate) fn rollups_of(records: &[Record]) -> BTreeMap<String, (i64, String)> {
     let mut builder = RollupBuilder::default();
     builder.add(&to_batch(records).expect("a batch")).expect("counted");
     summed(builder.take().expect("rows").into_iter())
 }
 
-fn summed(batches: impl Iterator<Item = RecordBatch>) -> BTreeMap<String, i64> {
-    let mut sums = BTreeMap::new();
+fn summed(batches: impl Iterator<Item = RecordBatch>) -> BTreeMap<String, (i64, String)> {
+    let mut sums: BTreeMap<String, (i64, String)> = BTreeMap::new();
     for batch in batches {
-        let (count, keys) = batch.columns().split_last().expect("columns");
+        let keys = FILE_COLUMNS.iter().filter(|name| **name != PAYLOAD).chain(&[FILE_ROLLUP, FILE_BUCKET]);
+        let keys: Vec<&ArrayRef> = keys.map(|name| &batch[*name]).collect();
         for row in 0..batch.num_rows() {
             let text = |column: &ArrayRef| array_value_to_string(column, row).expect("text");
-            let key: Vec<String> = keys.iter().map(text).collect();
-            *sums.entry(key.join("|")).or_default() += count.as_primitive::<Int64Type>().value(row);
+            let key: Vec<String> = keys.iter().map(|column| text(column)).collect();
+            let payload = text(&batch[PAYLOAD]);
+            let is_example = text(&batch[FILE_ROLLUP]) == Rollup::Stacks.number().to_string();
+            // How often an example is there depends on how often rows were written.
+            let count = if is_example { 0 } else { batch[RECORDS_COUNT].as_primitive::<Int64Type>().value(row) };
+            let (sum, example) = sums.entry(key.join("|")).or_insert_with(|| (0, payload.clone()));
+            *sum += count;
+            *example = payload.min(std::mem::take(example));
         }
     }
     sums
@@ -248,15 +257,26 @@ pub(super) fn record(id: i64, received_us: i64, classification: &str, severity: 
         build: format!("{}", id % 5),
         host_type: format!("a host of the type {}", id % 3),
         external: id % 4 == 0,
-        payload: format!("payload of {id}\0\u{1f980}").repeat(3),
+        payload: payload(id, classification),
         ..Report::default()
     };
     Arc::new(Record { id: RecordId(id), ts_reception: TimestampUs(received_us), report })
 }
 
+/// Crashes have one of five stacks.
+fn payload(id: i64, classification: &str) -> String {
+    if classification == CRASH {
+        let frame = format!("#0 f{}() - [/usr/lib64/libx.so]", id % 5);
+        return format!("Process: /usr/bin/x\nPID: {id}\nSignal: 11\n\nBacktrace (TID {id}):\n{frame}\n");
+    }
+    format!("payload of {id}\0\u{1f980}").repeat(3)
+}
+
+const CRASH: &str = "org.clearlinux/crash/clr";
+
 /// Records of the day of `received_us`, of three classes by turns.
 pub(crate) fn batch(ids: Range<i64>, received_us: i64) -> Batch {
-    let class = |id: i64| ["a/b/c", "a/b/d", "x/y/z"][usize::try_from(id % 3).expect("small")];
+    let class = |id: i64| ["a/b/c", CRASH, "x/y/z"][usize::try_from(id % 3).expect("small")];
     batch_of(ids.map(|id| record(id, received_us + id, class(id), 2)).collect())
 }
 

@@ -63,6 +63,7 @@ fn operations(state: CollectorState) -> Router {
         .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
         .route("/readyz", get(health::accepts))
         .route("/metrics", get(metrics::of_collector))
+        .route_layer(from_fn(same_site_only))
         .with_state(state)
 }
 
@@ -75,6 +76,7 @@ fn pages_of_quarantine(state: CollectorState) -> Router {
         .route("/telemetryui/quarantine/{id}", get(show))
         .route("/telemetryui/quarantine/{id}/replay", post(replay_one))
         .route("/telemetryui/quarantine/{id}/discard", post(discard))
+        .route_layer(from_fn(same_site_only))
         .with_state(state)
 }
 

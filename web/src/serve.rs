@@ -86,17 +86,8 @@ impl Server {
             let connections = connections.clone();
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
-            let parts = AppState {
-                analytics,
-                acknowledged,
-                datasets,
-                curation,
-                connections,
-                workers,
-                collector,
-                about,
-                clock,
-            };
+            let parts =
+                AppState { analytics, acknowledged, datasets, curation, connections, workers, collector, about, clock };
             questions = Some(parts);
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();

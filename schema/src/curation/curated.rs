@@ -170,11 +170,9 @@ mod tests {
         ] {
             assert!(is_always_filter(&Frame::new(function, module)), "{function} {module}");
         }
-        for (function, module) in [
-            ("start()", "libc.so.6"),
-            ("__libc_start_main", "libc.so.6"),
-            ("raise()", "libc.so.6"),
-        ] {
+        for (function, module) in
+            [("start()", "libc.so.6"), ("__libc_start_main", "libc.so.6"), ("raise()", "libc.so.6")]
+        {
             assert!(!is_always_filter(&Frame::new(function, module)), "{function} {module}");
         }
     }

@@ -94,6 +94,17 @@ impl HistoryFile {
     }
 }
 
+/// The history below `directory` as it is, without a torn last line; an empty one where there is none. Changes nothing.
+pub(super) fn read_only(directory: &Path) -> Result<History, FileError> {
+    let path = directory.join(NAME);
+    let content = match File::open(&path).and_then(|mut file| read(&mut file)) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(reason) => return Err(FileError::Io { file: path.display().to_string(), reason }),
+    };
+    Ok(parse(&content, &path)?.history)
+}
+
 fn read(file: &mut File) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;

@@ -6,6 +6,7 @@
 //! each of them looks for the edits of others before its own, and before an answer when it last looked
 //! [`REFRESH_DISTANCE_MS`] ago.
 
+mod carry;
 mod error;
 mod file;
 mod table;
@@ -20,6 +21,7 @@ use telemetrics_schema::time::Clock;
 use tokio::sync::{Mutex, watch};
 use tracing::warn;
 
+pub use carry::{Carried, CarryError, carry};
 pub use error::CurationError;
 pub use file::FileError;
 use file::HistoryFile;

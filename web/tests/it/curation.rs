@@ -9,7 +9,7 @@ use telemetrics_testkit::chance::Chance;
 use telemetrics_testkit::http::{Answer, exchange};
 use telemetrics_testkit::{ClickHouse, Server, wait_until};
 
-use crate::servers::{PROGRAM, embedded, json as body_of, on_clickhouse};
+use crate::servers::{PROGRAM, embedded, ended, json as body_of, on_clickhouse};
 
 /// Rounds of two edits at once.
 const ROUNDS: u64 = 15;
@@ -146,6 +146,8 @@ fn what_cannot_be_is_refused_with_its_reason() {
     assert_eq!(server.send(&other).status, 403);
     let other = request(&server, "/api/curation/undo", &[("Origin", "http://evil.example")], "based_on=0");
     assert_eq!(server.send(&other).status, 403);
+    let other = request(&server, "/api/quarantine/replay", &[("Origin", "http://evil.example")], "");
+    assert_eq!(server.send(&other).status, 403);
     let own = format!("http://{}", server.address());
     let same = request(&server, "/api/curation", &[("Origin", &own)], r#"{"based_on":0,"changes":[]}"#);
     assert_eq!(server.send(&same).status, 400);
@@ -237,6 +239,35 @@ fn a_table_that_was_emptied_is_read_anew() {
         let answer = server.get("/api/curation");
         answer.status == 503 && answer.text().contains("entry 1 of the history of curation")
     });
+}
+
+#[test]
+fn a_move_takes_the_history_along() {
+    let mut server = embedded();
+    for based_on in 0..3 {
+        assert_eq!(saved(&edit(&server, based_on, &hide(&format!("f{based_on}()")))), based_on + 1);
+    }
+    let (before, file) = (history(&server, 100), server.get("/api/curation/export").text());
+    assert_eq!(server.terminate().status.code(), Some(0));
+    let clickhouse = ClickHouse::shared();
+    let data = server.data_dir();
+    let moved = |url: &str| {
+        let ended = ended(&["store", "move", "--data-dir", data.to_str().expect("text"), "--clickhouse", url]);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        ended.stdout
+    };
+    let url = format!("{}/{}", clickhouse.url(), clickhouse.create_database());
+    assert!(moved(&url).contains("moved 3 entries"));
+    assert!(!moved(&url).contains("entries of the history"), "they are there");
+    let on_database = Server::start(PROGRAM, &["--clickhouse", &url]);
+    assert_eq!((history(&on_database, 100), on_database.get("/api/curation/export").text()), (before, file));
+    assert_eq!(saved(&edit(&on_database, 3, &hide("later()"))), 4);
+    assert!(!moved(&url).contains("of its own"), "what was made there later is no difference");
+    let other = format!("{}/{}", clickhouse.url(), clickhouse.create_database());
+    let own = Server::start_with_config(PROGRAM, "collector_number = 7", &["--clickhouse", &other]);
+    assert_eq!(saved(&edit(&own, 0, &hide("own()"))), 1);
+    assert!(moved(&other).contains("a history of filters and comments of its own"));
+    wait_until("what was there", || hidden_in_order(&own) == ["own()"]);
 }
 
 #[test]

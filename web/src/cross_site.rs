@@ -3,6 +3,7 @@
 //! Our pages say `Referrer-Policy: same-origin`: with `no-referrer`, browsers send `Origin: null` from our own forms.
 
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,7 @@ const FETCH_SITE: &str = "sec-fetch-site";
 
 /// Answers 403 to what a page of another site sends to change something. It may lead here and read what is public.
 pub async fn same_site_only(request: Request, next: Next) -> Response {
-    let host = request.uri().authority().map(|host| host.as_str());
+    let host = request.uri().authority().map(Authority::as_str);
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if only_reads || is_own(request.headers(), host) {
         next.run(request).await

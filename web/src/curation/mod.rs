@@ -53,7 +53,7 @@ struct Inner {
 
 enum Store {
     File(Arc<BlockingMutex<HistoryFile>>),
-    Table(Table),
+    Table(Box<Table>),
 }
 
 /// What this process knows of the history.
@@ -119,7 +119,7 @@ impl Curation {
     /// `timeout_ms` milliseconds.
     #[must_use]
     pub fn in_clickhouse(client: Client, timeout_ms: u64, clock: Arc<dyn Clock>, nonces: Nonces) -> Self {
-        Self::new(Store::Table(Table::new(client, timeout_ms)), History::default(), clock, nonces)
+        Self::new(Store::Table(Box::new(Table::new(client, timeout_ms))), History::default(), clock, nonces)
     }
 
     fn new(store: Store, history: History, clock: Arc<dyn Clock>, nonces: Nonces) -> Self {
@@ -214,9 +214,9 @@ impl Inner {
         let Some(entry) = known.next_entry(based_on, edit, who)? else { return Ok(self.shown.borrow().clone()) };
         let entry = Entry { time: self.clock.now(), nonce: (self.nonces)(), ..entry };
         match self.append(&entry).await? {
-            Winner::Ours => self.push(&mut known.history, entry)?,
+            Winner::Ours => push(&mut known.history, entry)?,
             Winner::Another(theirs) => {
-                self.push(&mut known.history, theirs)?;
+                push(&mut known.history, theirs)?;
                 let sequence = known.history.sequence();
                 self.show(&known.history);
                 return Err(CurationError::Conflict { based_on, sequence });
@@ -240,13 +240,6 @@ impl Inner {
         outcome
             .map(|()| Winner::Ours)
             .map_err(|error| CurationError::Unavailable(format!("the history of curation cannot be written: {error}")))
-    }
-
-    fn push(&self, history: &mut History, entry: Entry) -> Result<(), CurationError> {
-        let found = entry.sequence;
-        history.push(entry).map_err(|next| {
-            CurationError::Unavailable(format!("entry {next} of the history of curation is missing before {found}"))
-        })
     }
 
     /// Looks for what others wrote, unless somebody did a moment ago.
@@ -285,7 +278,7 @@ impl Inner {
                 continue;
             }
             for entry in rows {
-                self.push(history, entry)?;
+                push(history, entry)?;
             }
             if is_last {
                 return Ok(());
@@ -296,6 +289,14 @@ impl Inner {
     fn show(&self, history: &History) {
         self.shown.send_replace(Arc::new(history.state()));
     }
+}
+
+/// Takes an entry that was read, or written.
+fn push(history: &mut History, entry: Entry) -> Result<(), CurationError> {
+    let found = entry.sequence;
+    history.push(entry).map_err(|next| {
+        CurationError::Unavailable(format!("entry {next} of the history of curation is missing before {found}"))
+    })
 }
 
 impl Known {

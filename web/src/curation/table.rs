@@ -95,13 +95,10 @@ impl Table {
     }
 
     async fn limited<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, CurationError> {
-        match tokio::time::timeout(self.timeout, request).await {
-            Ok(outcome) => outcome.map_err(|error| CurationError::Unavailable(format!("ClickHouse: {error}"))),
-            Err(_) => {
-                let text = format!("ClickHouse: no answer within {} ms", self.timeout.as_millis());
-                Err(CurationError::Unavailable(text))
-            }
-        }
+        let unavailable = |reason: String| CurationError::Unavailable(format!("ClickHouse: {reason}"));
+        let in_time = tokio::time::timeout(self.timeout, request).await;
+        let outcome = in_time.map_err(|_| unavailable(format!("no answer within {} ms", self.timeout.as_millis())))?;
+        outcome.map_err(|error| unavailable(error.to_string()))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct FileImport {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Changes {
+struct ChangesBody {
     based_on: u64,
     who: Option<String>,
     changes: Vec<Change>,
@@ -46,7 +46,7 @@ struct Changes {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Undo {
+struct UndoBody {
     based_on: u64,
     who: Option<String>,
     entry: u64,
@@ -58,7 +58,7 @@ pub(super) async fn edit(headers: &HeaderMap, body: Body) -> Result<Edit, WebErr
     if is_form(headers) {
         return Ok(edit_of_form(&pairs(&bytes))?);
     }
-    let Changes { based_on, who, changes } = json(&bytes)?;
+    let ChangesBody { based_on, who, changes } = json(&bytes)?;
     Ok(Edit { based_on, who: named(who), what: What::Changes(changes) })
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn undo(headers: &HeaderMap, body: Body) -> Result<Edit, WebErr
     if is_form(headers) {
         return Ok(undo_of_form(&pairs(&bytes))?);
     }
-    let Undo { based_on, who, entry } = json(&bytes)?;
+    let UndoBody { based_on, who, entry } = json(&bytes)?;
     Ok(Edit { based_on, who: named(who), what: What::Undo(entry) })
 }
 

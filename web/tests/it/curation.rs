@@ -237,7 +237,7 @@ fn a_table_that_was_emptied_is_read_anew() {
     clickhouse.query(&format!("INSERT INTO {database}.curation (sequence, what) VALUES (1, 'x')"));
     wait_until("the refusal", || {
         let answer = server.get("/api/curation");
-        answer.status == 503 && answer.text().contains("entry 1 of the history of curation")
+        answer.status == 503 && answer.text().contains("Entry 1 of the history of curation")
     });
 }
 
@@ -259,7 +259,7 @@ fn a_move_takes_the_history_along() {
     let url = format!("{}/{}", clickhouse.url(), clickhouse.create_database());
     assert!(moved(&url).contains("moved 3 entries"));
     assert!(!moved(&url).contains("entries of the history"), "they are there");
-    let on_database = Server::start(PROGRAM, &["--clickhouse", &url]);
+    let on_database = Server::start_with_config(PROGRAM, "collector_number = 7", &["--clickhouse", &url]);
     assert_eq!((history(&on_database, 100), on_database.get("/api/curation/export").text()), (before, file));
     assert_eq!(saved(&edit(&on_database, 3, &hide("later()"))), 4);
     assert!(!moved(&url).contains("of its own"), "what was made there later is no difference");

@@ -56,6 +56,12 @@ impl DataDir {
         self.0.join("datasets")
     }
 
+    /// What users curate, where the store is the embedded one.
+    #[must_use]
+    pub fn curation(&self) -> PathBuf {
+        self.0.join("curation")
+    }
+
     /// The embedded table of records: a Delta table that other programs may open for reading.
     #[must_use]
     pub fn records_table(&self) -> PathBuf {

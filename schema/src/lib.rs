@@ -6,6 +6,7 @@ pub mod answer;
 pub mod batch;
 pub mod codec;
 pub mod columns;
+pub mod curation;
 pub mod ddl;
 pub mod expiry;
 pub mod id;

@@ -27,10 +27,14 @@ pub const MIGRATIONS: &[Migration] = migrations![
     2 "codecs_and_indexes" "0002_codecs_and_indexes.sql",
     3 "rollups" "0003_rollups.sql",
     4 "crashes" "0004_crashes.sql",
+    5 "curation" "0005_curation.sql",
 ];
 
 /// Version of the schema that this program knows.
 pub const LATEST: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// Name of the table of what users curate.
+pub const CURATION: &str = "curation";
 
 /// Name of the table that says which migrations were applied.
 pub const BOOKKEEPING: &str = "migrations";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clickhouse::{Client, Compression};
 use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, SetupError};
 use telemetrics_schema::CollectorNumber;
@@ -118,6 +119,20 @@ pub fn for_questions(server: &ClickHouse) -> Result<ClickHouseSettings, StartErr
         transport: transport(server)?,
         ..ClickHouseSettings::new(server.url.to_string())
     })
+}
+
+/// A client for the tables of the database that are no records.
+///
+/// # Errors
+/// As those of [`transport`].
+pub fn client(server: &ClickHouse) -> Result<Client, StartError> {
+    let compression = if server.is_compressed { Compression::Lz4 } else { Compression::None };
+    Ok(transport(server)?
+        .with_url(server.url.to_string())
+        .with_user(&server.user)
+        .with_password(server.password.reveal())
+        .with_database(&server.database)
+        .with_compression(compression))
 }
 
 /// What a server answered to the one who made it ready, in words that say what to do.

@@ -8,6 +8,8 @@ use telemetrics_collector::http::ErrorBody;
 use telemetrics_collector::quarantine::QuarantineFault;
 use telemetrics_schema::wire::FieldError;
 
+use crate::curation::CurationError;
+
 /// Why a request was not answered, by what the client has to do.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
@@ -20,6 +22,12 @@ pub enum WebError {
     /// It cannot be done with this thing.
     #[error("{0}.")]
     Impossible(String),
+    /// Not from there.
+    #[error("{0}.")]
+    Denied(String),
+    /// Load again and decide again: somebody was faster.
+    #[error("{0}.")]
+    Conflict(String),
     /// Try again later.
     #[error("{0}.")]
     Unavailable(String),
@@ -63,6 +71,16 @@ impl From<QuarantineFault> for WebError {
     }
 }
 
+impl From<CurationError> for WebError {
+    fn from(error: CurationError) -> Self {
+        match error {
+            CurationError::Invalid(_) => Self::Impossible(sentence(&error)),
+            CurationError::Conflict { .. } => Self::Conflict(sentence(&error)),
+            CurationError::Unavailable(_) => Self::Unavailable(sentence(&error)),
+        }
+    }
+}
+
 /// The text of an error as the beginning of a sentence.
 fn sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
@@ -76,7 +94,9 @@ impl WebError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) | Self::Impossible(_) | Self::Question(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
+            Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Question(Error::TooMuch(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) | Self::Question(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Question(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -7,6 +7,8 @@ pub mod cli_store;
 pub mod clickhouse;
 pub mod clock;
 pub mod config;
+pub mod cross_site;
+pub mod curation;
 pub mod datasets;
 pub mod demo;
 pub mod error;

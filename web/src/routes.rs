@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
+use crate::cross_site::same_site_only;
 use crate::error::WebError;
 use crate::state::{AppState, CollectorState};
 use crate::{api, health, metrics, openapi, pages};
@@ -38,7 +40,7 @@ pub fn router(parts: Parts) -> Router {
             router = router.merge(operations_of_web(state.clone()));
             router = router.route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere));
         }
-        router = router.merge(questions(state));
+        router = router.merge(edits(state.clone())).merge(questions(state));
     }
     router.fallback(nothing_here).method_not_allowed_fallback(other_method)
 }
@@ -61,6 +63,7 @@ fn operations(state: CollectorState) -> Router {
         .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
         .route("/readyz", get(health::accepts))
         .route("/metrics", get(metrics::of_collector))
+        .route_layer(from_fn(same_site_only))
         .with_state(state)
 }
 
@@ -73,12 +76,23 @@ fn pages_of_quarantine(state: CollectorState) -> Router {
         .route("/telemetryui/quarantine/{id}", get(show))
         .route("/telemetryui/quarantine/{id}/replay", post(replay_one))
         .route("/telemetryui/quarantine/{id}/discard", post(discard))
+        .route_layer(from_fn(same_site_only))
         .with_state(state)
 }
 
 /// What operators of a process without a collector ask.
 fn operations_of_web(state: AppState) -> Router {
     Router::new().route("/readyz", get(health::answers)).route("/metrics", get(metrics::of_web)).with_state(state)
+}
+
+/// What people change, from pages of this server and from scripts.
+fn edits(state: AppState) -> Router {
+    Router::new()
+        .route("/api/curation", post(api::curation::edit))
+        .route("/api/curation/undo", post(api::curation::undo))
+        .route("/api/curation/import", post(api::curation::import))
+        .route_layer(from_fn(same_site_only))
+        .with_state(state)
 }
 
 /// API and pages, and what leads people who follow an address for probes to the pages.
@@ -99,6 +113,9 @@ fn questions(state: AppState) -> Router {
         .route("/api/mce", get(api::hardware::machine_checks))
         .route("/api/thermal", get(api::hardware::thermal))
         .route(api::updates::ENDPOINT, get(api::updates::show))
+        .route("/api/curation", get(api::curation::show))
+        .route("/api/curation/history", get(api::curation::history))
+        .route("/api/curation/export", get(api::curation::export))
         .route(PAGES, get(pages::records::show))
         .route(pages::address::RECORDS, get(pages::records::show))
         .route("/telemetryui/records/{page}", get(pages::bookmarks::page))

@@ -1,5 +1,6 @@
 //! Puts a server together: store, collector, questions, routes; and takes it apart in order.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::clickhouse;
 use crate::config::{self, Config};
+use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::pages::status::About;
@@ -79,12 +81,14 @@ impl Server {
             if let Some(collecting) = &mut collecting {
                 collecting.state.datasets = Some(datasets.clone());
             }
+            let curation = open_curation(config, &clock)?;
             let workers = Arc::new(Workers::start()?);
             let connections = connections.clone();
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
-            questions =
-                Some(AppState { analytics, acknowledged, datasets, connections, workers, collector, about, clock });
+            let parts =
+                AppState { analytics, acknowledged, datasets, curation, connections, workers, collector, about, clock };
+            questions = Some(parts);
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
@@ -142,6 +146,17 @@ fn datasets(config: &Config, analytics: &Arc<Analytics>, collecting: Option<&Col
     let (analytics, policy) = (Arc::clone(analytics), config.retention.clone());
     let sources = Sources { analytics, policy, own, is_shared: config.store.clickhouse().is_some() };
     Datasets::new(sources, DataDir::new(&config.data_dir).datasets(), config.datasets.quota_bytes)
+}
+
+/// With the embedded store its directory belongs to this process, because the journal beside it is locked.
+fn open_curation(config: &Config, clock: &Arc<dyn Clock>) -> Result<Curation, StartError> {
+    let clock = Arc::clone(clock);
+    // The standard library seeds its hash maps from the system's randomness, which saves a dependency here.
+    let nonces: Nonces = Box::new(|| RandomState::new().hash_one("nonce"));
+    Ok(match config.store.clickhouse() {
+        None => Curation::in_directory(&DataDir::new(&config.data_dir).curation(), clock, nonces)?,
+        Some(server) => Curation::in_clickhouse(clickhouse::client(server)?, server.request_timeout_ms, clock, nonces),
+    })
 }
 
 fn acknowledged(config: &Config, state: &CollectorState) -> Acknowledged {

@@ -10,6 +10,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 
+use crate::curation::Curation;
 use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub acknowledged: Option<Acknowledged>,
     /// Finished days as files.
     pub datasets: Datasets,
+    /// What users curate.
+    pub curation: Curation,
     /// Counts the connections of the server.
     pub connections: Connections,
     /// Write answers in the format that was asked for.

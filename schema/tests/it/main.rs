@@ -3,4 +3,5 @@
 mod captures;
 mod payload_properties;
 mod payloads;
+mod curation;
 mod wire_properties;

@@ -14,6 +14,7 @@
 //!   that names records here: nobody else gives out the same identifiers.
 //! - Records that are in the journal only are left there. The server that starts with ClickHouse delivers them, and
 //!   about batches that had been sent to the embedded store it asks first, as after every restart.
+//! - What users curate goes along, entry by entry (`crate::curation::carry`), unless the database has a history of its own.
 //! - The policy does not decide what is moved, only what is compared where the server deletes by it already.
 
 mod copy;
@@ -27,11 +28,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use telemetrics_analytics::questions::contents::{Content, Contents, checksums, contents};
-use telemetrics_schema::layout::date_text;
+use telemetrics_schema::layout::{DataDir, date_text};
 use telemetrics_schema::time::{Clock, S_PER_DAY};
 use telemetrics_schema::{RecordId, TimestampUs};
 
+use crate::clickhouse;
 use crate::config::Config;
+use crate::curation::carry;
 use crate::serve::StartError;
 use notes::Notes;
 use shown::Shown;
@@ -61,6 +64,9 @@ pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), StartErro
         StartError::from(format!("{error}\nWhat was moved is there; start the same command again, and it goes on"))
     })?;
     moving.shown.end(config, server);
+    let directory = DataDir::new(&config.data_dir).curation();
+    let carried = carry(&directory, clickhouse::client(server)?, server.request_timeout_ms).await?;
+    shown::curation(carried, &directory);
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! What a person sees of a move: a line that is written over at a terminal, and a line for each day elsewhere.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use telemetrics_schema::layout::{DataDir, date_text};
 
 use crate::config::{ClickHouse, Config};
+use crate::curation::Carried;
 
 /// How far a move is.
 pub(super) struct Shown {
@@ -72,6 +74,19 @@ impl Shown {
             data.path().display(),
             data.records_table().display()
         ));
+    }
+}
+
+/// What became of the history of curation.
+pub(super) fn curation(carried: Carried, directory: &Path) {
+    match carried {
+        Carried::All(0) => {}
+        Carried::All(entries) => say(&format!("moved {entries} entries of the history of filters and comments\n")),
+        Carried::Another => say(&format!(
+            "The database has a history of filters and comments of its own, so that in {} was not moved. To have both: \
+             export one (/api/curation/export) and import it into the other (mode=add).\n",
+            directory.display()
+        )),
     }
 }
 

@@ -20,6 +20,7 @@ fn within(database: &str, statement: &str) -> String {
     statement
         .replace("`records`", &format!("{database}.`records`"))
         .replace("`migrations`", &format!("{database}.`migrations`"))
+        .replace("`curation`", &format!("{database}.`curation`"))
 }
 
 fn store(database: &str) -> ClickHouseStore {

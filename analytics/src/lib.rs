@@ -5,11 +5,13 @@
 
 mod checksum;
 pub mod clickhouse;
+pub mod crashes;
 pub mod dataset;
 mod embedded;
 mod error;
 mod expiry;
 pub mod filter;
+mod guilty_of;
 pub mod questions;
 pub mod regex;
 mod rollup;

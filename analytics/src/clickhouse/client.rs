@@ -21,7 +21,9 @@ use crate::sizes::DaySizes;
 const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 60_000;
 
 /// Settings of every query. They make ClickHouse answer as SQL, and thus DataFusion, does.
-const QUERY_SETTINGS: [(&str, &str); 20] = [
+const QUERY_SETTINGS: [(&str, &str); 21] = [
+    // The table of stacks and their guilties goes along with questions about crashes: 40 bytes for each stack.
+    ("max_query_size", "67108864"),
     ("session_timezone", "UTC"),
     // That an aggregate of nothing is NULL is said by its name (`or_null.rs`): with this setting, no projection is used.
     ("aggregate_functions_null_for_empty", "0"),

@@ -8,6 +8,7 @@ use telemetrics_schema::columns::{REPORTED_COLUMNS, reported};
 
 use super::literals::quote;
 use crate::checksum::{CHECKSUM, in_clickhouse};
+use crate::guilty_of::{GUILTY_OF, lists};
 use crate::regex::for_re2;
 
 /// Aggregates that both sides answer equally, under the same name.
@@ -48,6 +49,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("regexp_like", [_, pattern]) => regexp_like(text(pattern)?),
         ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
         ("date_part", [part, _]) => date_part(text(part)?),
+        (GUILTY_OF, [_, table]) => transform(text(table)?),
         (CHECKSUM, columns) if columns.len() == REPORTED_COLUMNS => Some(checksum()),
         _ => None,
     }
@@ -112,6 +114,16 @@ fn date_part(part: &str) -> Option<Vec<Piece>> {
         _ => return None,
     };
     Some(around(format!("{function}("), 1, ")".to_owned()))
+}
+
+/// See `guilty_of.rs`: the table is written into the query.
+fn transform(table: &str) -> Option<Vec<Piece>> {
+    let (stacks, guilties) = lists(table)?;
+    if stacks.is_empty() {
+        return Some(around("toInt64(0 * ".to_owned(), 0, ")".to_owned()));
+    }
+    let lists = format!(", CAST([{stacks}] AS Array(Int64)), CAST([{guilties}] AS Array(Int64)), toInt64(0))");
+    Some(around("transform(".to_owned(), 0, lists))
 }
 
 /// See `checksum.rs`: the same text of a row, and the same hash.

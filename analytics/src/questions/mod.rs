@@ -3,8 +3,10 @@
 pub mod collectors;
 pub mod contents;
 pub mod counts;
+pub mod crashes;
 pub mod cursor;
 pub mod expired;
+pub mod guilty;
 pub mod hardware;
 pub mod keys;
 pub mod offered;

@@ -66,6 +66,11 @@ pub(super) fn crashes(view: &View, filter: &RecordFilter, keys: &[&str]) -> Resu
     if let Some(rows) = of_rollup(view, filter, keys, Rollup::CrashDaily)? {
         return Ok(Source { rows, records: sum(col(RECORDS_COUNT)), received: col(Rollup::CrashDaily.bucket()) });
     }
+    crashes_by_hour(view, filter)
+}
+
+/// The records that have a stack and pass `filter`, with the hour of their reception: no rollup has that.
+pub(super) fn crashes_by_hour(view: &View, filter: &RecordFilter) -> Result<Source, Error> {
     let rows = with_stacks(filter.of(view.records()?)?, Rollup::CrashDaily)?;
     Ok(Source { rows, records: count(lit(1_i64)), received: col("ts_reception") })
 }

@@ -235,7 +235,17 @@ impl Server {
     /// When there is none.
     #[must_use]
     pub fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut head = format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address(), body.len());
+        self.post_to("/", headers, body)
+    }
+
+    /// The answer to `POST path` with `headers`, a length and `body`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn post_to(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head =
+            format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.address(), body.len());
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
         }

@@ -110,6 +110,8 @@ fn questions(state: AppState) -> Router {
         .route("/api/severities", get(api::counts::severities))
         .route("/api/trends", get(api::trends::show))
         .route("/api/population", get(api::population::show))
+        .route("/api/crashes", get(api::crashes::list))
+        .route("/api/crashes/{guilty_id}", get(api::crashes::show))
         .route("/api/mce", get(api::hardware::machine_checks))
         .route("/api/thermal", get(api::hardware::thermal))
         .route(api::updates::ENDPOINT, get(api::updates::show))

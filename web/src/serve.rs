@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetrics_analytics::crashes::StackBook;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
 use telemetrics_collector::http::{Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
@@ -86,9 +87,19 @@ impl Server {
             let connections = connections.clone();
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
-            let parts =
-                AppState { analytics, acknowledged, datasets, curation, connections, workers, collector, about, clock };
-            questions = Some(parts);
+            let stacks = StackBook::default();
+            questions = Some(AppState {
+                analytics,
+                acknowledged,
+                datasets,
+                curation,
+                stacks,
+                connections,
+                workers,
+                collector,
+                about,
+                clock,
+            });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetrics_analytics::crashes::StackBook;
 use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
 use telemetrics_collector::drain::Pending;
@@ -28,6 +29,8 @@ pub struct AppState {
     pub datasets: Datasets,
     /// What users curate.
     pub curation: Curation,
+    /// The frames of stacks that were asked for.
+    pub stacks: StackBook,
     /// Counts the connections of the server.
     pub connections: Connections,
     /// Write answers in the format that was asked for.

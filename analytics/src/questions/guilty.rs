@@ -1,6 +1,6 @@
 //! One guilty: its stacks, its machines, and how many of its records there are over time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,7 +15,7 @@ use super::counts::numbers;
 use super::crashes::{CELLS_MAX, Causes, guilties_of, instants, int64s};
 use super::keys::text_at;
 use super::source;
-use super::trends::Interval;
+use super::trends::{Interval, begins};
 use crate::crashes::{Guilty, Stack};
 use crate::error::Error;
 use crate::filter::RecordFilter;
@@ -185,29 +185,43 @@ fn of_stacks(view: &View, filter: &RecordFilter, stacks: &[i64]) -> Result<DataF
     Ok(filter.of(view.records()?)?.filter(col(STACK_ID).in_list(ids, false))?)
 }
 
-/// Records of guilties by bucket of time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trend {
-    /// Which guilties, those with most records first.
-    pub guilties: Vec<Guilty>,
-    /// When a bucket begins, and the records of each of them and of all others; buckets without records are not there.
-    pub buckets: BTreeMap<TimestampUs, Vec<u64>>,
+/// What a trend is asked of.
+#[derive(Debug, Clone)]
+pub struct TrendRequest<'a> {
+    /// Which records; a window in it is the window of the answer.
+    pub filter: &'a RecordFilter,
+    /// How long a bucket is.
+    pub interval: Interval,
+    /// How many guilties are told apart.
+    pub top: usize,
+    /// Guilties that are left out.
+    pub without: &'a HashSet<i64>,
 }
 
-/// Records over time of the `top` guilties with most records, without those in `hidden`.
+/// Records of guilties over time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trend {
+    /// When each bucket begins; without gaps.
+    pub buckets: Vec<TimestampUs>,
+    /// Those with most records first, with their records by bucket.
+    pub guilties: Vec<(Guilty, Vec<u64>)>,
+    /// Records of all others by bucket.
+    pub others: Vec<u64>,
+}
+
+/// Records over time of the guilties with most of them, at `now`.
 ///
 /// # Errors
-/// As [`super::crashes::crashes`].
+/// As [`super::crashes::crashes`], and [`Error::Invalid`] when there are too many buckets.
 pub async fn trend(
     view: &View,
     causes: Causes<'_>,
-    filter: &RecordFilter,
-    interval: Interval,
-    top: usize,
-    hidden: &HashSet<i64>,
+    request: &TrendRequest<'_>,
+    now: TimestampUs,
 ) -> Result<Trend, Error> {
+    let TrendRequest { filter, interval, .. } = request;
     let mut cells: Vec<(TimestampUs, i64, u64)> = Vec::new();
-    for batch in trend_plan(view, filter, interval)?.collect().await? {
+    for batch in trend_plan(view, filter, *interval)?.collect().await? {
         let (begins, stacks) = (instants(&batch, 0)?, int64s(&batch, 1)?);
         let rows = begins.into_iter().zip(stacks).zip(numbers(&batch, 2)?);
         cells.extend(rows.map(|((begin, stack), records)| (begin, *stack, records)));
@@ -221,8 +235,10 @@ pub async fn trend(
     let stacks = causes.book.stacks(view, filter, &ids.into_iter().collect::<Vec<_>>()).await?;
     let guilty = |stack: &Stack| stack.guilty(causes.filters).map_or_else(Guilty::unknown, |(_, guilty, _)| guilty);
     let guilties: HashMap<i64, Guilty> = stacks.iter().map(|(id, stack)| (*id, guilty(stack))).collect();
-    cells.retain(|(_, stack, _)| guilties.get(stack).is_some_and(|guilty| !hidden.contains(&guilty.id)));
-    Ok(series(&cells, &guilties, top))
+    cells.retain(|(_, stack, _)| guilties.get(stack).is_some_and(|guilty| !request.without.contains(&guilty.id)));
+    let seen = cells.iter().map(|(begin, ..)| *begin);
+    let buckets = begins(filter, *interval, now, seen.clone().min(), seen.max())?;
+    Ok(series(buckets, &cells, &guilties, request.top))
 }
 
 /// The plan of [`trend`]: the bucket, the stack, and the records.
@@ -239,21 +255,31 @@ pub fn trend_plan(view: &View, filter: &RecordFilter, interval: Interval) -> Res
     Ok(counted.limit(0, Some(CELLS_MAX + 1))?)
 }
 
-fn series(cells: &[(TimestampUs, i64, u64)], guilties: &HashMap<i64, Guilty>, top: usize) -> Trend {
+fn series(
+    buckets: Vec<TimestampUs>,
+    cells: &[(TimestampUs, i64, u64)],
+    guilties: &HashMap<i64, Guilty>,
+    top: usize,
+) -> Trend {
     let mut sums = HashMap::<&Guilty, u64>::new();
     for (_, stack, records) in cells {
         *sums.entry(&guilties[stack]).or_default() += records;
     }
     let mut sums: Vec<(&Guilty, u64)> = sums.into_iter().collect();
     sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    let told: Vec<Guilty> = sums.iter().take(top).map(|(guilty, _)| (*guilty).clone()).collect();
-    let place: HashMap<i64, usize> = told.iter().enumerate().map(|(place, guilty)| (guilty.id, place)).collect();
-    let mut buckets = BTreeMap::<TimestampUs, Vec<u64>>::new();
+    let place: HashMap<i64, usize> =
+        sums.iter().take(top).enumerate().map(|(place, (guilty, _))| (guilty.id, place)).collect();
+    let none = vec![0; buckets.len()];
+    let told = sums.iter().take(top).map(|(guilty, _)| ((*guilty).clone(), none.clone())).collect();
+    let mut trend = Trend { guilties: told, others: none, buckets };
     for (begin, stack, records) in cells {
-        let place = place.get(&guilties[stack].id).copied().unwrap_or(told.len());
-        buckets.entry(*begin).or_insert_with(|| vec![0; told.len() + 1])[place] += records;
+        let Ok(bucket) = trend.buckets.binary_search(begin) else { continue };
+        match place.get(&guilties[stack].id) {
+            Some(place) => trend.guilties[*place].1[bucket] += records,
+            None => trend.others[bucket] += records,
+        }
     }
-    Trend { guilties: told, buckets }
+    trend
 }
 
 #[cfg(test)]
@@ -265,9 +291,8 @@ mod tests {
         let guilty = |id: i64| Guilty { id, function: format!("f{id}()"), module: "m".to_owned() };
         let guilties = HashMap::from([(10, guilty(1)), (11, guilty(2)), (12, guilty(2))]);
         let cells = [(TimestampUs(0), 10, 5), (TimestampUs(0), 11, 4), (TimestampUs(7), 12, 3)];
-        let trend = series(&cells, &guilties, 1);
-        assert_eq!(trend.guilties, [guilty(2)]);
-        assert_eq!(trend.buckets[&TimestampUs(0)], [4, 5]);
-        assert_eq!(trend.buckets[&TimestampUs(7)], [3, 0]);
+        let trend = series(vec![TimestampUs(0), TimestampUs(5), TimestampUs(7)], &cells, &guilties, 1);
+        assert_eq!(trend.guilties, [(guilty(2), vec![4, 0, 3])]);
+        assert_eq!(trend.others, [5, 0, 0]);
     }
 }

@@ -212,17 +212,28 @@ fn read(batch: &RecordBatch, cells: &mut Cells) -> Result<(), Error> {
 
 /// When each bucket begins: no gaps, whether there are records or not.
 fn buckets(request: &TrendRequest, now: TimestampUs, cells: &Cells) -> Result<Vec<TimestampUs>, Error> {
-    let TrendRequest { filter, interval, .. } = request;
     let seen = |cell: Option<(&(TimestampUs, usize), &u64)>| cell.map(|((bucket, _), _)| *bucket);
+    let (first, last) = (seen(cells.first_key_value()), seen(cells.last_key_value()));
+    begins(&request.filter, request.interval, now, first, last)
+}
+
+/// The same for the first and the last bucket that records are in.
+pub(super) fn begins(
+    filter: &RecordFilter,
+    interval: Interval,
+    now: TimestampUs,
+    first: Option<TimestampUs>,
+    last: Option<TimestampUs>,
+) -> Result<Vec<TimestampUs>, Error> {
     let end = filter.received_before.map_or(now, |before| now.min(TimestampUs(before.0 - 1)));
     // A clock that goes back gives records of the future.
-    let last = seen(cells.last_key_value()).max(Some(interval.begin(end)));
-    let first = filter.received_from.map(|from| interval.begin(from)).or_else(|| seen(cells.first_key_value()));
+    let last = last.max(Some(interval.begin(end)));
+    let first = filter.received_from.map(|from| interval.begin(from)).or(first);
     let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
     let next = |begin: &TimestampUs| Some(TimestampUs(begin.0 + interval.length_us()));
     let begins = std::iter::successors(Some(first), next).take_while(|begin| *begin <= last);
     let buckets: Vec<TimestampUs> = begins.take(BUCKETS_MAX + 1).collect();
-    if buckets.len() > BUCKETS_MAX { Err(too_many(*interval)) } else { Ok(buckets) }
+    if buckets.len() > BUCKETS_MAX { Err(too_many(interval)) } else { Ok(buckets) }
 }
 
 fn too_many(interval: Interval) -> Error {

@@ -2,6 +2,7 @@
 
 mod aggregation;
 pub mod counts;
+pub mod crashes;
 pub mod curation;
 pub mod datasets;
 pub mod export;

@@ -8,11 +8,14 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
+use telemetrics_analytics::questions::crashes::Causes;
+use telemetrics_analytics::questions::guilty;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::trends::{Interval, SeriesOf, TOP_MAX, Trend, TrendRequest, trend};
 use telemetrics_schema::TimestampUs;
 
 use super::aggregation::{self, Asked, Table, instant, values};
+use super::crashes::{filters_of, hidden_of};
 use super::params::{Pairs, limit};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
@@ -58,18 +61,60 @@ pub async fn show(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
     let now = state.clock.now();
-    let (request, common) = request(&pairs, now)?;
+    let Read { request, by_guilty, common } = request(&pairs, now)?;
     let asked = state.ask_at(now).await?;
-    let trend = trend(&asked.view, &request, now).await?;
-    let response = table(&request, trend).into_response(common.format(&headers));
-    Ok(with_pending(response, asked.pending))
+    let table = if by_guilty {
+        guilties_over_time(&state, &asked, &request).await?
+    } else {
+        table(&request, trend(&asked.view, &request, now).await?)
+    };
+    Ok(with_pending(table.into_response(common.format(&headers)), asked.pending))
 }
 
-fn request(pairs: &Pairs, now: TimestampUs) -> Result<(TrendRequest, Asked), InvalidParameter> {
-    let (mut interval, mut by, mut top) = (Interval::Day, None, None);
+/// The guilties that users do not hide.
+async fn guilties_over_time(
+    state: &AppState,
+    asked: &crate::state::Asked,
+    request: &TrendRequest,
+) -> Result<Table, WebError> {
+    let curated = state.curation.state().await?;
+    let (filters, hidden) = (filters_of(&curated), hidden_of(&curated));
+    let causes = Causes { book: &state.stacks, filters: &filters };
+    let TrendRequest { filter, interval, top, .. } = request;
+    let request = guilty::TrendRequest { filter, interval: *interval, top: *top, without: &hidden };
+    let trend = guilty::trend(&asked.view, causes, &request, asked.now).await?;
+    let mut table = Table::new(["start", "guilty_id", "function", "module", "records"]);
+    let has_others = trend.others.iter().any(|records| *records > 0);
+    for (bucket, begin) in trend.buckets.iter().enumerate() {
+        for (guilty, records) in &trend.guilties {
+            let key = [guilty.id.into(), guilty.function.clone().into(), guilty.module.clone().into()];
+            table.push([instant(*begin)].into_iter().chain(key).chain([records[bucket].into()]));
+        }
+        if has_others {
+            table.push([instant(*begin), Value::Null, Value::Null, Value::Null, trend.others[bucket].into()]);
+        }
+    }
+    Ok(table)
+}
+
+/// What the parameters say.
+#[derive(Debug)]
+struct Read {
+    request: TrendRequest,
+    /// Whether it is about guilties, which are no column of the records.
+    by_guilty: bool,
+    common: Asked,
+}
+
+/// The value of `by` for guilties.
+const GUILTY: &str = "guilty";
+
+fn request(pairs: &Pairs, now: TimestampUs) -> Result<Read, InvalidParameter> {
+    let (mut interval, mut by, mut by_guilty, mut top) = (Interval::Day, None, false, None);
     let mut own = |name: &str, value: &str| {
         match name {
             "interval" => interval = read_interval(name, value)?,
+            "by" if value == GUILTY => by_guilty = true,
             "by" => by = Some(read_dimension(name, value)?),
             "top" => top = Some(limit(name, value, TOP_MAX)?),
             // The rows are as many as the window has buckets: fewer would be another window.
@@ -79,11 +124,11 @@ fn request(pairs: &Pairs, now: TimestampUs) -> Result<(TrendRequest, Asked), Inv
         Ok(true)
     };
     let asked = aggregation::read(pairs, now, &mut own)?;
-    if top.is_some() && by.is_none() {
+    if top.is_some() && by.is_none() && !by_guilty {
         return Err(InvalidParameter::new("top", "needs by, which says of what"));
     }
     let request = TrendRequest { filter: asked.filter.clone(), interval, by, top: top.unwrap_or(TOP_DEFAULT) };
-    Ok((request, asked))
+    Ok(Read { request, by_guilty, common: asked })
 }
 
 fn read_interval(name: &str, value: &str) -> Result<Interval, InvalidParameter> {
@@ -93,7 +138,7 @@ fn read_interval(name: &str, value: &str) -> Result<Interval, InvalidParameter> 
 
 fn read_dimension(name: &str, value: &str) -> Result<Dimension, InvalidParameter> {
     let found = DIMENSIONS.into_iter().find(|(name, _)| *name == value).map(|(_, dimension)| dimension);
-    found.ok_or_else(|| InvalidParameter::new(name, "must be classification, build, severity or system_name"))
+    found.ok_or_else(|| InvalidParameter::new(name, "must be classification, build, severity, system_name or guilty"))
 }
 
 /// The rows of a trend.
@@ -123,7 +168,7 @@ mod tests {
 
     fn read(query: &str) -> Result<TrendRequest, InvalidParameter> {
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Ok(request(&pairs, TimestampUs::from_s(1_795_342_080))?.0)
+        Ok(request(&pairs, TimestampUs::from_s(1_795_342_080))?.request)
     }
 
     #[test]

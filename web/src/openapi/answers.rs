@@ -203,6 +203,15 @@ table! {
         /// With `by=severity`.
         #[schema(required = false)]
         severity: Option<i32>,
+        /// With `by=guilty`: identity of the cause.
+        #[schema(required = false)]
+        guilty_id: Option<i64>,
+        /// With `by=guilty`.
+        #[schema(required = false)]
+        function: Option<String>,
+        /// With `by=guilty`.
+        #[schema(required = false)]
+        module: Option<String>,
         /// How many records.
         records: u64,
     }
@@ -222,6 +231,115 @@ table! {
         /// How many distinct machine ids.
         machines: u64,
     }
+}
+
+table! {
+    /// Causes of crashes, those with most records first. `machines` counts ids, which change every three days.
+    #[schema(example = json!({"rows": [{"guilty_id": 6_003_957_154_442_053_i64, "function": "deref()", "module": "/opt/example/bin/crasher1",
+        "comment": "", "hidden": false, "records": 7, "machines": 3, "stacks": 2, "first_seen": "2026-11-22T00:00:00Z",
+        "last_seen": "2026-11-22T09:00:00Z", "builds": [{"system_name": "clear-linux-os", "build": "43780", "records": 7, "machines": 3}],
+        "classifications": [{"classification": "org.clearlinux/crash/clr", "records": 7}]}]}))]
+    CrashRows of CrashRow {
+        /// Identity of the cause, the same everywhere.
+        guilty_id: i64,
+        /// The function, demangled.
+        function: String,
+        /// The module that it is in.
+        module: String,
+        /// What users say about it.
+        comment: String,
+        /// Whether users asked not to see it.
+        hidden: bool,
+        /// How many records.
+        records: u64,
+        /// How many distinct machine ids.
+        machines: u64,
+        /// How many different stacks.
+        stacks: u64,
+        /// When the first one was received.
+        #[schema(format = DateTime)]
+        first_seen: String,
+        /// When the last one was received.
+        #[schema(format = DateTime)]
+        last_seen: String,
+        /// By build of a system.
+        builds: Vec<CrashesOfBuild>,
+        /// By class, the largest first.
+        classifications: Vec<ClassificationRow>,
+    }
+}
+
+/// Crashes of one build.
+#[derive(ToSchema)]
+pub struct CrashesOfBuild {
+    /// Name of the operating system.
+    system_name: String,
+    /// Version of it.
+    build: String,
+    /// How many records.
+    records: u64,
+    /// How many distinct machine ids.
+    machines: u64,
+}
+
+/// One cause of crashes.
+#[derive(ToSchema)]
+pub struct GuiltyDetails {
+    /// As in the list, without `builds`.
+    guilty: serde_json::Map<String, serde_json::Value>,
+    /// By build of a system.
+    builds: Vec<CrashesOfBuild>,
+    /// By machine and build, those with most records first.
+    machines: Vec<CrashesOfMachine>,
+    /// By stack, those with most records first.
+    stacks: Vec<CrashesOfStack>,
+}
+
+/// Crashes of one machine on one build.
+#[derive(ToSchema)]
+pub struct CrashesOfMachine {
+    /// The machine's id.
+    machine_id: String,
+    /// Name of the operating system.
+    system_name: String,
+    /// Version of it.
+    build: String,
+    /// How many records.
+    records: u64,
+}
+
+/// Crashes with equal stacks.
+#[derive(ToSchema)]
+pub struct CrashesOfStack {
+    /// The stack's number, the same everywhere.
+    stack_id: i64,
+    /// How many records.
+    records: u64,
+    /// How many distinct machine ids.
+    machines: u64,
+    /// On how many builds.
+    builds: u64,
+    /// When the first one was received.
+    #[schema(format = DateTime)]
+    first_seen: String,
+    /// When the last one was received.
+    #[schema(format = DateTime)]
+    last_seen: String,
+    /// From the crash upwards.
+    frames: Vec<StackFrame>,
+}
+
+/// One frame of a stack.
+#[derive(ToSchema)]
+pub struct StackFrame {
+    /// The function, demangled.
+    function: String,
+    /// The module that it is in.
+    module: String,
+    /// File and line of one of the crashes; empty where none is known.
+    source: String,
+    /// Whether it is the guilty one.
+    guilty: bool,
 }
 
 table! {

@@ -32,6 +32,8 @@ use crate::api;
         api::counts::severities,
         api::trends::show,
         api::population::show,
+        api::crashes::list,
+        api::crashes::show,
         api::hardware::machine_checks,
         api::hardware::thermal,
         api::updates::show,

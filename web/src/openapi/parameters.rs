@@ -246,6 +246,8 @@ pub enum By {
     Severity,
     /// By operating system.
     SystemName,
+    /// By cause, of crashes alone.
+    Guilty,
 }
 
 /// What machine checks are counted by.
@@ -298,4 +300,32 @@ pub enum EntryKind {
     Refused,
     /// Was answered 400.
     Evidence,
+}
+
+/// Which causes of crashes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OfCrashes {
+    /// Whether causes are there that users asked not to see.
+    #[param(required = false, inline, example = "show")]
+    hidden: Hidden,
+}
+
+/// What becomes of causes that users asked not to see.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Hidden {
+    /// They are there.
+    Show,
+    /// They are not.
+    LeaveOut,
+}
+
+/// How many of each.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Limit {
+    /// At most so many.
+    #[param(required = false, minimum = 1, maximum = 10_000, example = 10)]
+    limit: u32,
 }

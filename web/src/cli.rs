@@ -9,7 +9,7 @@ use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::cli_store::{RetentionArgs, StoreArgs, StoreCommand};
-use crate::config::{Config, ConfigError, Given, Overrides, Value, store};
+use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
 /// Records of the demo when nobody says otherwise.
 pub const DEMO_RECORDS: u64 = 200_000;
@@ -48,6 +48,9 @@ pub enum Command {
     Migrate(StoreArgs),
     /// Say what the retention policy deletes.
     Retention(RetentionArgs),
+    /// Say what is configured, and whether it is valid.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Work on a whole store, while no server uses it.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -62,6 +65,17 @@ pub enum JournalCommand {
     Verify(JournalArgs),
     /// Make a damaged one usable, with everything that can be read; damaged segments are copied aside first.
     Repair(RepairArgs),
+}
+
+/// What can be asked about a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether it is valid: the exit code is 1 when it is not.
+    Check(ServeArgs),
+    /// Print every setting with its value and where it comes from.
+    Show(ServeArgs),
+    /// Print a file with every setting, its default and what it does.
+    Example,
 }
 
 /// What `journal inspect` and `journal verify` take.
@@ -135,12 +149,25 @@ impl ServeArgs {
     /// # Errors
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), self.overrides())
+        self.load_in(environment::variables())
     }
 
-    fn overrides(&self) -> Overrides {
-        let mut overrides = Overrides::default();
-        let mut give = |origin, key, value| overrides.given.push(Given { origin, key, value });
+    /// The same, in an environment with these variables.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_in(&self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), self.overrides(variables)?)
+    }
+
+    /// What goes before the file: the environment, and before that the command line.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] when a variable is no setting.
+    pub fn overrides(&self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Overrides, ConfigError> {
+        let given = environment::settings(variables).map_err(ConfigError::Invalid)?;
+        let mut overrides = Overrides { given, ..Overrides::default() };
+        let mut give = |origin: &str, key, value| overrides.given.push(Given { origin: origin.to_owned(), key, value });
         if let Some(address) = &self.listen {
             give("--listen", "listen", Value::Text(address.clone()));
         }
@@ -153,7 +180,7 @@ impl ServeArgs {
         if let Some(address) = &self.clickhouse {
             store::from_command_line("--clickhouse", address, &mut overrides);
         }
-        overrides
+        Ok(overrides)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cli_store;
 pub mod clickhouse;
 pub mod clock;
 pub mod config;
+pub mod config_tool;
 pub mod cross_site;
 pub mod curation;
 pub mod datasets;

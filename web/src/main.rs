@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::Parser;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::Clock;
-use telemetrics_web::cli::{Cli, Command, DemoArgs};
+use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs};
 use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
-use telemetrics_web::config::Config;
+use telemetrics_web::config::{Config, environment};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{clickhouse, demo, journal_tool, logging, memory, retention, stop, store_move};
+use telemetrics_web::{clickhouse, config_tool, demo, journal_tool, logging, memory, retention, stop, store_move};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +37,7 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Collector(args) => on_runtime(async { serve(&args.load()?, Role::Collector).await }),
         Command::Web(args) => on_runtime(async { serve(&args.load()?, Role::Web).await }),
         Command::Demo(args) => on_runtime(run_demo(args)),
+        Command::Config(command) => configuration(command),
         Command::Journal(command) => journal_tool::run(command),
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
         Command::Retention(args) => on_runtime(async {
@@ -47,6 +48,20 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
             on_runtime(async { store_move::run(&args.load()?, Arc::new(SystemClock)).await })
         }
     }
+}
+
+fn configuration(command: &ConfigCommand) -> Result<ExitCode, StartError> {
+    match command {
+        ConfigCommand::Check(args) => {
+            args.load()?;
+            println!("the configuration is valid");
+        }
+        ConfigCommand::Show(args) => {
+            print!("{}", config_tool::show(args.config.as_deref(), args.overrides(environment::variables())?)?);
+        }
+        ConfigCommand::Example => print!("{}", config_tool::EXAMPLE),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<ExitCode, StartError> {

@@ -58,7 +58,7 @@ impl Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     /// Where it comes from, for error messages: `--listen`.
-    pub origin: &'static str,
+    pub origin: String,
     /// Key in [`SETTINGS`].
     pub key: &'static str,
     /// The value.
@@ -86,13 +86,24 @@ impl Config {
     /// [`ConfigError::Unreadable`] when the file or the password file cannot be read, [`ConfigError::Invalid`] with
     /// every problem when a setting is unknown or not as it has to be.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        Ok(Self::load_with_origins(file, overrides)?.0)
+    }
+
+    /// The same, and where the value of each setting comes from, by its place in [`SETTINGS`]; defaults are not there.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with_origins(
+        file: Option<&Path>,
+        overrides: Overrides,
+    ) -> Result<(Self, BTreeMap<usize, String>), ConfigError> {
         let (name, text) = match file {
             Some(path) => (path.display().to_string(), read(path)?),
             None => (String::new(), String::new()),
         };
-        let mut config = Self::from_text(&name, &text, overrides.given)?;
+        let (mut config, origins) = Self::read(&name, &text, overrides.given)?;
         config.find_password(overrides.clickhouse_password)?;
-        Ok(config)
+        Ok((config, origins))
     }
 
     /// The configuration of a file's `text`; `name` is how messages call the file.
@@ -100,19 +111,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`].
     pub fn from_text(name: &str, text: &str, given: Vec<Given>) -> Result<Self, ConfigError> {
+        Ok(Self::read(name, text, given)?.0)
+    }
+
+    fn read(name: &str, text: &str, given: Vec<Given>) -> Result<(Self, BTreeMap<usize, String>), ConfigError> {
         let entries = file::entries(text).map_err(|(line, message)| {
             ConfigError::Invalid(vec![Problem { origin: format!("{name}:{line}"), message }])
         })?;
         let mut problems = Vec::new();
         let sources = gather(name, entries, given, &mut problems);
         let mut config = Self::default();
+        let mut origins = BTreeMap::new();
         for (at, source) in sources {
+            origins.insert(at, source.origin.clone());
             if let Err(message) = SETTINGS[at].apply(&mut config, &source.value) {
                 problems.push(Problem { origin: source.origin, message });
             }
         }
         problems.extend(config.contradictions(name));
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+        if problems.is_empty() { Ok((config, origins)) } else { Err(ConfigError::Invalid(problems)) }
     }
 
     /// Rules between two settings.
@@ -173,9 +190,9 @@ fn gather(name: &str, entries: Vec<Entry>, given: Vec<Given>, problems: &mut Vec
     for Given { origin, key, value } in given {
         match place(key) {
             Some(at) => {
-                sources.insert(at, Source { origin: origin.to_owned(), value });
+                sources.insert(at, Source { origin, value });
             }
-            None => problems.push(Problem { origin: origin.to_owned(), message: unknown(key) }),
+            None => problems.push(Problem { origin, message: unknown(key) }),
         }
     }
     let has_url = place(CLICKHOUSE_URL).is_some_and(|at| sources.contains_key(&at));

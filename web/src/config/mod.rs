@@ -3,6 +3,7 @@
 //! [`settings::SETTINGS`] is the only list of settings. The file, the command line and the error messages all go
 //! through it, so that a setting has one range and one spelling wherever it is given.
 
+pub mod environment;
 mod error;
 mod file;
 mod load;

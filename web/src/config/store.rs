@@ -106,7 +106,8 @@ impl fmt::Debug for Password {
 ///
 /// What is no address at all is passed on as it is: the check of `store.clickhouse.url` says what is wrong with it.
 pub(crate) fn from_command_line(origin: &'static str, address: &str, overrides: &mut Overrides) {
-    let mut give = |key, text: String| overrides.given.push(Given { origin, key, value: Value::Text(text) });
+    let mut give =
+        |key, text: String| overrides.given.push(Given { origin: origin.to_owned(), key, value: Value::Text(text) });
     let Ok(mut url) = Url::parse(address) else {
         give("store.clickhouse.url", address.to_owned());
         return;
@@ -119,7 +120,11 @@ pub(crate) fn from_command_line(origin: &'static str, address: &str, overrides: 
     }
     overrides.clickhouse_password = url.password().map(|password| Password::new(decoded(password)));
     strip(&mut url);
-    overrides.given.push(Given { origin, key: "store.clickhouse.url", value: Value::Text(url.to_string()) });
+    overrides.given.push(Given {
+        origin: origin.to_owned(),
+        key: "store.clickhouse.url",
+        value: Value::Text(url.to_string()),
+    });
 }
 
 fn database_of(url: &Url) -> Option<String> {

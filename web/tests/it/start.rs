@@ -1,8 +1,9 @@
 //! How the program starts, what it says, and when it refuses to.
 
 use std::fs;
+use std::process::Command;
 
-use telemetrics_testkit::{Post, Server};
+use telemetrics_testkit::{Post, Process, Server};
 
 use crate::html::{one_text, page};
 use crate::servers::{PROGRAM, accepted, embedded, ended, records};
@@ -103,4 +104,24 @@ fn the_demo_shows_its_records_and_leaves_nothing_behind() {
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     let left: Vec<_> = fs::read_dir(server.dir()).expect("its directory").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_configuration_is_checked_and_shown() {
+    let example = ended(&["config", "example"]);
+    assert!(example.status.success() && example.stdout.contains("[retention]"), "{}", example.stderr);
+    let valid = ended(&["config", "check", "--listen", "127.0.0.1:1"]);
+    assert_eq!((valid.status.success(), valid.stdout.as_str()), (true, "the configuration is valid"));
+    let wrong = ended(&["config", "check", "--listen", "nowhere"]);
+    assert!(!wrong.status.success() && wrong.stderr.contains("--listen"), "{}", wrong.stderr);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(PROGRAM);
+    command.args(["config", "show", "--listen", "127.0.0.1:1"]).current_dir(dir.path());
+    command.env("TELEMETRICS_JOURNAL_QUOTA_BYTES", "9_000_000_000");
+    let shown = Process::start(&mut command, dir.path()).wait();
+    for line in
+        ["listen = \"127.0.0.1:1\"  # --listen", "journal.quota_bytes = 9000000000  # TELEMETRICS_JOURNAL_QUOTA_BYTES"]
+    {
+        assert!(shown.stdout.lines().any(|shown| shown == line), "{}", shown.stdout);
+    }
 }

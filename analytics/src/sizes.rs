@@ -13,6 +13,8 @@ pub struct Size {
     pub rows: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Another number after rows were changed where they are; it may become another one without that.
+    pub changes: u64,
 }
 
 impl DaySizes {
@@ -21,6 +23,12 @@ impl DaySizes {
         let size = self.0.entry(day).or_default();
         size.rows += rows;
         size.bytes += bytes;
+    }
+
+    /// Notes that rows of `day` were changed last by the change with this number.
+    pub fn changed(&mut self, day: i32, number: u64) {
+        let size = self.0.entry(day).or_default();
+        size.changes = size.changes.max(number);
     }
 
     /// Every day that has rows, the oldest first, with what it takes.
@@ -39,9 +47,11 @@ impl DaySizes {
     /// All days together.
     #[must_use]
     pub fn total(&self) -> Size {
-        self.0
-            .values()
-            .fold(Size::default(), |sum, day| Size { rows: sum.rows + day.rows, bytes: sum.bytes + day.bytes })
+        self.0.values().fold(Size::default(), |sum, day| Size {
+            rows: sum.rows + day.rows,
+            bytes: sum.bytes + day.bytes,
+            changes: sum.changes.max(day.changes),
+        })
     }
 }
 
@@ -58,6 +68,8 @@ mod tests {
         assert_eq!(sizes.share_bytes(1, 20), 1_000);
         assert_eq!(sizes.share_bytes(1, 100), 2_000, "more than there is was counted a moment later");
         assert_eq!((sizes.share_bytes(2, 1), sizes.share_bytes(3, 5)), (u64::MAX / 2, 0));
-        assert_eq!(sizes.total(), Size { rows: 41, bytes: 2_000 + u64::MAX / 2 });
+        sizes.changed(1, 7);
+        sizes.changed(1, 3);
+        assert_eq!(sizes.total(), Size { rows: 41, bytes: 2_000 + u64::MAX / 2, changes: 7 });
     }
 }

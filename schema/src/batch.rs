@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::datatypes::{Int8Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
-use crate::columns::{COLUMNS, Kind, record_schema};
+use crate::columns::{COLUMNS, Kind, REPORTED_COLUMNS, record_schema};
 use crate::id::RecordId;
 use crate::payload::{Derived, derive};
 use crate::record::{Record, Report};
@@ -148,6 +148,25 @@ pub fn with_defaults(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(record_schema(), columns.collect::<Result<_, _>>()?)
 }
 
+/// The batch, which has the schema of [`record_schema`], with its derived columns as [`derive`] makes them now, and the rows
+/// in which one of them was another.
+///
+/// # Errors
+/// As [`from_batch`].
+pub fn derived_anew(batch: &RecordBatch) -> Result<(RecordBatch, Vec<usize>), ArrowError> {
+    let anew = to_batch(&from_batch(batch)?)?;
+    let columns = batch.columns().iter().take(REPORTED_COLUMNS).chain(anew.columns().iter().skip(REPORTED_COLUMNS));
+    let anew = RecordBatch::try_new(record_schema(), columns.cloned().collect())?;
+    let pairs = || batch.columns().iter().zip(anew.columns()).skip(REPORTED_COLUMNS);
+    let differs = |row: usize| pairs().any(|(old, new)| old.slice(row, 1) != new.slice(row, 1));
+    let changed = if pairs().all(|(old, new)| old == new) {
+        Vec::new()
+    } else {
+        (0..batch.num_rows()).filter(|row| differs(*row)).collect()
+    };
+    Ok((anew, changed))
+}
+
 /// So many defaults of a kind.
 #[must_use]
 pub fn defaults(kind: Kind, rows: usize) -> ArrayRef {
@@ -273,6 +292,20 @@ mod tests {
             (text("process"), text("reason")),
             (vec![String::new(), known.process], vec![String::new(), known.reason])
         );
+    }
+
+    #[test]
+    fn rows_that_hold_something_else_are_found_and_put_right() {
+        let record = |id| Record { id: RecordId(id), ts_reception: TimestampUs(0), report: Report::default() };
+        let reason = |reason: &str| Derived { reason: reason.into(), ..Derived::default() };
+        let mut builder = BatchBuilder::new();
+        for (id, derived) in [(1, Derived { stack_id: 7, ..Derived::default() }), (2, reason("")), (3, reason("x"))] {
+            builder.append_derived(&record(id), &derived);
+        }
+        let right = to_batch(&[record(1), record(2), record(3)]).expect("a batch");
+        let (anew, changed) = derived_anew(&builder.finish().expect("a batch")).expect("a batch");
+        assert_eq!((anew, changed), (right.clone(), vec![0, 2]));
+        assert_eq!(derived_anew(&right).expect("a batch"), (right, Vec::new()));
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub const ROLLUPS_PREFIX: &str = "_rollups-";
 /// number is raised with every change of [`crate::rollups::file_schema`] or of what its rows say.
 pub const ROLLUPS: &str = "_rollups-2";
 
+/// Name under which the table's log says that derived columns were made anew, with the version that this was based on.
+pub const REPARSED: &str = "telemetrics-reparsed";
+
 /// The directory that one server owns.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
-use crate::cli_store::{RetentionArgs, StoreArgs, StoreCommand};
+use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
 /// Records of the demo when nobody says otherwise.
@@ -46,6 +46,8 @@ pub enum Command {
     Journal(JournalCommand),
     /// Bring the database of a ClickHouse server to the schema of this program.
     Migrate(StoreArgs),
+    /// Make what is derived from payloads anew for the records that are stored; run it after an update that derives more.
+    Reparse(ReparseArgs),
     /// Say what the retention policy deletes.
     Retention(RetentionArgs),
     /// Say what is configured, and whether it is valid.

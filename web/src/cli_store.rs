@@ -1,8 +1,11 @@
-//! The part of the command line that is about a store and not about serving: `migrate`, `retention` and `store`.
+//! The part of the command line that is about a store and not about serving: `migrate`, `reparse`, `retention` and
+//! `store`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use telemetrics_schema::layout::day_number;
 
 use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
@@ -19,6 +22,32 @@ pub struct StoreArgs {
     /// A ClickHouse server: <http://user:password@host:8123/database>.
     #[arg(long, value_name = "URL")]
     pub clickhouse: Option<String>,
+}
+
+/// What `reparse` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ReparseArgs {
+    /// The first UTC day of reception, YYYY-MM-DD [default: the first that there is].
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub from: Option<i32>,
+    /// The last one, YYYY-MM-DD [default: the last that there is].
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub to: Option<i32>,
+    /// Which store. A server that uses an embedded one has to be stopped; one with ClickHouse may run.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+impl ReparseArgs {
+    /// The days, counted from 1970-01-01.
+    #[must_use]
+    pub fn days(&self) -> RangeInclusive<i32> {
+        self.from.unwrap_or(i32::MIN)..=self.to.unwrap_or(i32::MAX)
+    }
+}
+
+fn day(text: &str) -> Result<i32, String> {
+    day_number(text).ok_or_else(|| "must be a date, YYYY-MM-DD".to_owned())
 }
 
 /// What `retention` takes.
@@ -78,6 +107,17 @@ mod tests {
         let command = parse("telemetrics store move --data-dir x --clickhouse http://h/d").expect("valid");
         assert_eq!(command, Command::Store(StoreCommand::Move(args)));
         assert!(parse("telemetrics store").is_err());
+    }
+
+    #[test]
+    fn days_to_parse_anew_are_dates_and_all_when_none_is_named() {
+        let days = |line: &str| match parse(line) {
+            Ok(Command::Reparse(args)) => Some(args.days()),
+            _ => None,
+        };
+        assert_eq!(days("telemetrics reparse"), Some(i32::MIN..=i32::MAX));
+        assert_eq!(days("telemetrics reparse --from 1970-01-02 --to 1970-01-03"), Some(1..=2));
+        assert_eq!(days("telemetrics reparse --from yesterday"), None);
     }
 
     #[test]

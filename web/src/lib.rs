@@ -22,6 +22,7 @@ pub mod memory;
 pub mod metrics;
 pub mod openapi;
 pub mod pages;
+pub mod reparse;
 pub mod retention;
 pub mod role;
 pub mod routes;

@@ -13,7 +13,9 @@ use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::{Config, environment};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
-use telemetrics_web::{clickhouse, config_tool, demo, journal_tool, logging, memory, retention, stop, store_move};
+use telemetrics_web::{
+    clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop, store_move,
+};
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +42,10 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Config(command) => configuration(command),
         Command::Journal(command) => journal_tool::run(command),
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
+        Command::Reparse(args) => on_runtime(async {
+            let config = args.store.load()?;
+            reparse::run(&config, args.days(), Arc::new(SystemClock)).await
+        }),
         Command::Retention(args) => on_runtime(async {
             print!("{}", retention::dry_run(&args.store.load()?, SystemClock.now()).await?);
             Ok(())

@@ -66,7 +66,9 @@ const BULK_SETTINGS: [(&str, &str); 2] = [
     ("max_block_size", "4096"),
 ];
 
-const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(rows)), assumeNotNull(sum(bytes_on_disk)) FROM system.parts \
+/// The last number in the name of a part that was changed is that of the mutation; merges keep the greatest.
+const DAY_SIZES: &str = "SELECT toInt32(toDate32(partition)), assumeNotNull(sum(rows)), assumeNotNull(sum(bytes_on_disk)), \
+                         assumeNotNull(max(toUInt64OrZero(arrayElement(splitByChar('_', name), 5)))) FROM system.parts \
                          WHERE database = currentDatabase() AND table = 'records' AND active AND rows > 0 GROUP BY 1";
 
 /// Where the server is, and what a question may take.
@@ -166,14 +168,15 @@ impl Reader {
     /// As those of a question.
     pub async fn day_sizes(&self) -> Result<DaySizes, Error> {
         let Server { client, timeout } = &self.server;
-        let rows = client.query_raw(DAY_SIZES).fetch_all::<(i32, u64, u64)>();
+        let rows = client.query_raw(DAY_SIZES).fetch_all::<(i32, u64, u64, u64)>();
         let Ok(rows) = tokio::time::timeout(*timeout, rows).await else {
             return Err(Error::Unavailable("no data within the time limit".to_owned()));
         };
         let rows = rows.map_err(ClickHouseError::from)?;
         let mut sizes = DaySizes::default();
-        for (day, rows, bytes) in rows {
+        for (day, rows, bytes, changes) in rows {
             sizes.add(day, rows, bytes);
+            sizes.changed(day, changes);
         }
         Ok(sizes)
     }

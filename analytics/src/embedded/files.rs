@@ -72,8 +72,9 @@ impl DataFile {
         }
     }
 
-    /// Adds the file to the sizes of its day, which stands in its path.
-    pub(super) fn count_into(&self, sizes: &mut DaySizes) {
+    /// Adds the file to the sizes of its day, which stands in its path. The number of the last change of rows is that of the
+    /// whole table.
+    pub(super) fn count_into(&self, sizes: &mut DaySizes, changes: u64) {
         let prefix = format!("{PARTITION}=");
         let day = self.object.location.parts().find_map(|part| {
             let date = part.as_ref().strip_prefix(&prefix)?.parse::<NaiveDate>().ok()?;
@@ -81,6 +82,7 @@ impl DataFile {
         });
         if let (Some(day), Some(rows)) = (day, self.statistics.num_rows.get_value()) {
             sizes.add(day, *rows as u64, self.object.size);
+            sizes.changed(day, changes);
         }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use deltalake::{DeltaTable, DeltaTableBuilder};
-use telemetrics_schema::layout::progress_name;
+use telemetrics_schema::layout::{REPARSED, progress_name};
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::{CollectorNumber, RecordId};
 use tokio::sync::Mutex;
@@ -51,6 +51,8 @@ struct Version {
     files: Vec<Arc<DataFile>>,
     /// Last identifier of the collector that this version has.
     delivered: Option<RecordId>,
+    /// On which version the last change of derived columns was based; 0 without one.
+    reparsed: u64,
 }
 
 impl EmbeddedReader {
@@ -85,8 +87,9 @@ impl EmbeddedReader {
     /// [`Error::Unavailable`] when the log cannot be read.
     pub async fn day_sizes(&self) -> Result<DaySizes, Error> {
         let mut sizes = DaySizes::default();
-        for file in &self.newest_version().await?.files {
-            file.count_into(&mut sizes);
+        let version = self.newest_version().await?;
+        for file in &version.files {
+            file.count_into(&mut sizes, version.reparsed);
         }
         Ok(sizes)
     }
@@ -128,9 +131,11 @@ async fn load(table: &DeltaTable, directory: &Path, progress: &str) -> Result<Ve
     let snapshot = table.snapshot()?.snapshot();
     let log = table.log_store();
     let delivered = snapshot.transaction_version(log.as_ref(), progress).await?.map(RecordId);
+    let reparsed = snapshot.transaction_version(log.as_ref(), REPARSED).await?;
+    let reparsed = reparsed.and_then(|version| u64::try_from(version).ok()).unwrap_or(0);
     let files = files::list(snapshot, log.as_ref(), directory).await?;
     let number = table.version().ok_or_else(|| Error::Internal("a loaded table without a version".to_owned()))?;
-    Ok(Version { number, files, delivered })
+    Ok(Version { number, files, delivered, reparsed })
 }
 
 /// The rows with identifiers above `delivered`; batches are in the order of identifiers.

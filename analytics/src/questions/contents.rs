@@ -91,7 +91,7 @@ fn of_days(view: &View, days: &RangeInclusive<i32>) -> Result<DataFrame, Error> 
     Ok(view.records()?.filter(received.clone().gt_eq(begin(first)).and(received.lt(begin(behind))))?)
 }
 
-fn in_range(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<DataFrame, Error> {
+pub(super) fn in_range(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<DataFrame, Error> {
     let id = col("id");
     Ok(of_days(view, &(day..=day))?.filter(id.clone().gt_eq(lit(*ids.start())).and(id.lt_eq(lit(*ids.end()))))?)
 }

@@ -5,6 +5,7 @@ pub mod contents;
 pub mod counts;
 pub mod crashes;
 pub mod cursor;
+pub mod derived;
 pub mod expired;
 pub mod guilty;
 pub mod hardware;

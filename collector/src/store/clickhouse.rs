@@ -3,6 +3,7 @@
 mod claim;
 mod connection;
 mod expiry;
+mod reparse;
 mod setup;
 
 use std::collections::{BTreeSet, HashSet};
@@ -24,6 +25,7 @@ use crate::drain::Batch;
 use claim::Claim;
 pub use connection::ClickHouseTarget;
 use connection::{Connection, Failure};
+pub use reparse::{Change, Reparse};
 pub use setup::{Migrated, Receiving, SetupError};
 
 /// Codes of ClickHouse that speak of the rows and not of the server: sending the same rows again cannot help.

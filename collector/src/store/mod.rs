@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::Batch;
 
-pub use clickhouse::{ClickHouseStore, ClickHouseTarget, Migrated, Receiving, SetupError};
+pub use clickhouse::{Change, ClickHouseStore, ClickHouseTarget, Migrated, Receiving, Reparse, SetupError};
 pub(crate) use embedded::MaintenanceCounters;
-pub use embedded::{EmbeddedStore, MaintenanceSettings, MaintenanceStats};
+pub use embedded::{EmbeddedStore, MaintenanceSettings, MaintenanceStats, Reparsed};
 
 /// Why a store did not take a batch, by what the drain has to do.
 #[derive(Debug, thiserror::Error)]

@@ -350,7 +350,9 @@ mod tests {
         fn expected(records: &[(Record, Derived)]) -> Self {
             let mut found = Self::default();
             for (record, derived) in records {
-                Rollup::ALL.into_iter().for_each(|rollup| found.expect(rollup, record, derived.stack_id));
+                for rollup in Rollup::ALL {
+                    found.expect(rollup, record, derived.stack_id);
+                }
             }
             found
         }

@@ -1,8 +1,8 @@
 //! The finished days as files for analysts, made when somebody asks for them.
 //!
 //! A file is one version of its day. It is made again when its records are no longer those that a question would find:
-//! because some of them expire, because the store got others (a replay of the quarantine), or because of another
-//! retention policy. Records that expire are left out from the full hour on before they do, so that a file shows no
+//! because some of them expire, because the store got others (a replay of the quarantine), because what is derived from
+//! them was made anew, or because of another retention policy. Records that expire are left out from the full hour on before they do, so that a file shows no
 //! expired record, and changes at most once an hour.
 
 mod shelf;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use telemetrics_analytics::dataset::{self, instants};
 use telemetrics_analytics::questions::collectors::last_receptions;
+use telemetrics_analytics::sizes::Size;
 use telemetrics_analytics::{Analytics, Error};
 use telemetrics_collector::Collector;
 use telemetrics_schema::layout::date_text;
@@ -83,8 +84,15 @@ struct Parts {
 struct Wanted {
     day: i32,
     stored_rows: u64,
+    changes: u64,
     until: TimestampUs,
     needs_file: bool,
+}
+
+impl Wanted {
+    fn of(day: i32, size: Size, now: TimestampUs, needs_file: bool) -> Self {
+        Self { day, stored_rows: size.rows, changes: size.changes, until: step_end(now), needs_file }
+    }
 }
 
 impl Datasets {
@@ -152,7 +160,7 @@ impl Parts {
         self.on_shelf(|shelf| shelf.retain(&sizes.days().map(|(day, _)| day).collect()))?;
         let mut versions = Vec::new();
         for (day, size) in sizes.days().filter(|(day, _)| is_over(*day, now)) {
-            let wanted = Wanted { day, stored_rows: size.rows, until: step_end(now), needs_file: false };
+            let wanted = Wanted::of(day, size, now, false);
             versions.extend(self.current(wanted, now).await?.filter(|version| version.rows > 0));
         }
         Ok(versions)
@@ -164,7 +172,7 @@ impl Parts {
         }
         let sizes = self.sources.analytics.day_sizes().await?;
         let Some((_, size)) = sizes.days().find(|(of, _)| *of == day) else { return Ok(None) };
-        let wanted = Wanted { day, stored_rows: size.rows, until: step_end(now), needs_file: true };
+        let wanted = Wanted::of(day, size, now, true);
         match self.current(wanted, now).await? {
             Some(version) if version.rows > 0 => self.on_shelf(|shelf| shelf.file(day)),
             _ => Ok(None),
@@ -192,6 +200,7 @@ impl Parts {
         self.on_shelf(|shelf| {
             let version = shelf.version(wanted.day)?.clone();
             let is_current = version.stored_rows == wanted.stored_rows
+                && version.changes == wanted.changes
                 && version.policy == self.policy
                 && version.is_seen_until(wanted.until);
             let is_there = !wanted.needs_file || version.rows == 0 || shelf.file(wanted.day).is_some();
@@ -222,6 +231,7 @@ impl Parts {
             sha256: written.sha256,
             policy: self.policy.clone(),
             stored_rows: wanted.stored_rows,
+            changes: wanted.changes,
             first_expiry_us: written.first_expiry.map(|expiry| expiry.0),
         };
         let put = self.on_shelf(|shelf| shelf.put(version.clone()))?;

@@ -29,6 +29,8 @@ pub struct Version {
     pub policy: String,
     /// Rows that the store had of the day, expired ones included.
     pub stored_rows: u64,
+    /// What the store gave as the number of the last change of rows of the day.
+    pub changes: u64,
     /// Until when all of its records are seen, in Unix microseconds; `None` when none expires.
     pub first_expiry_us: Option<i64>,
 }
@@ -229,6 +231,7 @@ mod tests {
             sha256: format!("{:064x}", text.len() * 1_000 + usize::from(text.as_bytes()[0])).chars().rev().collect(),
             policy: "p".to_owned(),
             stored_rows: 1,
+            changes: 0,
             first_expiry_us: Some(5),
         }
     }

@@ -122,7 +122,7 @@ fn buffer(stats: &CollectorStats, now: TimestampUs) -> Vec<Fact> {
 }
 
 fn store(about: &About, sizes: &DaySizes) -> Vec<Fact> {
-    let Size { rows, bytes } = sizes.total();
+    let Size { rows, bytes, .. } = sizes.total();
     let oldest = sizes.days().next().and_then(|(day, _)| date(day));
     vec![
         fact("Where", &about.store),

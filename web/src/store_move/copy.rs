@@ -44,7 +44,7 @@ async fn deliver(moving: &mut Moving, day: i32, records: Vec<Record>) -> Result<
 }
 
 /// The greater half first: the next range is taken from the end.
-fn halves(range: &RangeInclusive<i64>) -> Option<[RangeInclusive<i64>; 2]> {
+pub(crate) fn halves(range: &RangeInclusive<i64>) -> Option<[RangeInclusive<i64>; 2]> {
     let (first, last) = (*range.start(), *range.end());
     let middle = first + (last - first) / 2;
     (first < last).then(|| [middle + 1..=last, first..=middle])

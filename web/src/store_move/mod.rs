@@ -38,9 +38,12 @@ use crate::curation::carry;
 use crate::serve::StartError;
 use notes::Notes;
 use shown::Shown;
-use source::Source;
 use target::Target;
-use trouble::{Trouble, patiently};
+use trouble::Trouble;
+
+pub(crate) use copy::halves;
+pub(crate) use source::Source;
+pub(crate) use trouble::patiently;
 
 /// Records that the server may delete within so many seconds are not compared: its clock may be ahead of ours.
 const CLOCKS_APART_S: i64 = S_PER_DAY / 24;

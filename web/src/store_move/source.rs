@@ -1,4 +1,4 @@
-//! The embedded store that is moved, locked as long as that takes.
+//! The embedded store that is moved or worked on, locked as long as that takes.
 
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, View};
 use telemetrics_collector::journal::{JournalError, JournalLock};
@@ -13,17 +13,18 @@ use crate::config::Config;
 use crate::serve::StartError;
 
 /// See the module.
-pub(super) struct Source {
+pub(crate) struct Source {
     analytics: Analytics,
     /// Version of the table.
     pub(super) version: u64,
-    _table: EmbeddedStore,
+    /// The writer, which nobody else has meanwhile.
+    pub(crate) table: EmbeddedStore,
     _journal: JournalLock,
 }
 
 impl Source {
     /// Locks the data directory as a server does, so that none runs meanwhile, and opens the table.
-    pub(super) async fn lock(config: &Config) -> Result<Self, StartError> {
+    pub(crate) async fn lock(config: &Config) -> Result<Self, StartError> {
         let data = DataDir::new(&config.data_dir);
         let directory = data.records_table();
         if !directory.join("_delta_log").is_dir() {
@@ -38,11 +39,11 @@ impl Source {
         let reader = EmbeddedReader::open(&directory, config.collector_number, Recent::default()).await?;
         let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
         let analytics = Analytics::embedded(reader, limits)?;
-        Ok(Self { analytics, version, _table: table, _journal: journal })
+        Ok(Self { analytics, version, table, _journal: journal })
     }
 
     /// All that is in the table, also what has expired.
-    pub(super) async fn all(&self, now: TimestampUs) -> Result<View, StartError> {
+    pub(crate) async fn all(&self, now: TimestampUs) -> Result<View, StartError> {
         Ok(self.analytics.at(now).await?)
     }
 
@@ -54,7 +55,7 @@ impl Source {
 
 fn in_use(data: &DataDir) -> StartError {
     format!(
-        "a server uses the data directory {}: stop it first, its records are moved while it rests",
+        "a server uses the data directory {}: stop it first, and start it again when this is done",
         data.path().display()
     )
     .into()

@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 const ATTEMPTS: u32 = 22;
 
 /// Why a step was not done.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The same step may be done later.
     Passing(String),
     /// It never will be.
@@ -42,7 +42,7 @@ impl From<StoreError> for Trouble {
 }
 
 /// Does a step again, more and more slowly, while trying again may help.
-pub(super) async fn patiently<T>(mut step: impl AsyncFnMut() -> Result<T, Trouble>) -> Result<T, StartError> {
+pub(crate) async fn patiently<T>(mut step: impl AsyncFnMut() -> Result<T, Trouble>) -> Result<T, StartError> {
     let mut pause = PAUSE_FIRST;
     let mut attempts = 1;
     loop {

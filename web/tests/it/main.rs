@@ -31,6 +31,7 @@ mod raw_bytes;
 mod reaching;
 mod records_api;
 mod redelivery;
+mod reparse;
 mod retention;
 mod roles;
 mod rollup_questions;

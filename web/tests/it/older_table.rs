@@ -85,7 +85,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect()
 }
 
-async fn insert(table: &Path, records: &[Arc<Record>]) {
+pub(crate) async fn insert(table: &Path, records: &[Arc<Record>]) {
     let mut store = Store::Embedded(EmbeddedStore::open(table, CollectorNumber::default()).await.expect("a table"));
     for day in records.chunk_by(|a, b| a.ts_reception.day() == b.ts_reception.day()) {
         for batch in day.chunks(day.len() / 2 + 1) {

@@ -15,6 +15,7 @@ mod merge;
 mod pace;
 mod parquet_file;
 mod plan;
+mod reparse;
 mod retire;
 mod rewrite;
 mod rollup_file;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use counters::MaintenanceCounters;
 pub use counters::MaintenanceStats;
 pub use maintenance::MaintenanceSettings;
+pub use reparse::Reparsed;
 
 use super::{Holding, StoreError};
 use crate::drain::Batch;

@@ -1,0 +1,62 @@
+//! Which records hold something in their derived columns that is not derived from them any more.
+
+use std::ops::RangeInclusive;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, col, lit};
+use futures::TryStreamExt;
+use telemetrics_schema::RecordId;
+use telemetrics_schema::batch::derived_anew;
+use telemetrics_schema::payload::{CRASH_CLASSES, Derived};
+
+use super::contents::in_range;
+use crate::error::Error;
+use crate::filter::text;
+use crate::view::View;
+
+/// How many records of a day with identifiers in `ids` may have to be changed: something is derived from them, or was.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub async fn candidates(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<u64, Error> {
+    Ok(of_range(view, day, ids)?.count().await? as u64)
+}
+
+/// Those that have to be changed, with what is derived from them.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub async fn outdated(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<Vec<(RecordId, Derived)>, Error> {
+    let mut batches = of_range(view, day, ids)?.execute_stream().await?;
+    let mut outdated = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        let (anew, changed) = derived_anew(&batch)?;
+        for place in changed {
+            let wrong = || Error::Internal("not the columns of records".to_owned());
+            outdated.push(row(&anew, place).ok_or_else(wrong)?);
+        }
+    }
+    Ok(outdated)
+}
+
+fn of_range(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<DataFrame, Error> {
+    let has_class = col("classification").in_list(CRASH_CLASSES.map(text).to_vec(), false);
+    let is_set = [
+        col("stack_id").not_eq(lit(0_i64)),
+        col("process").not_eq(text("")),
+        col("signal").not_eq(lit(0_i32)),
+        col("reason").not_eq(text("")),
+    ];
+    Ok(in_range(view, day, ids)?.filter(is_set.into_iter().fold(has_class, Expr::or))?)
+}
+
+/// A row of a batch with the schema of records.
+fn row(batch: &RecordBatch, row: usize) -> Option<(RecordId, Derived)> {
+    let number = |name: &str| Some(batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?.value(row));
+    let text = |name: &str| Some(batch.column_by_name(name)?.as_string_view_opt()?.value(row).to_owned());
+    let signal = batch.column_by_name("signal")?.as_primitive_opt::<Int32Type>()?.value(row);
+    let derived = Derived { stack_id: number("stack_id")?, process: text("process")?, signal, reason: text("reason")? };
+    Some((RecordId(number("id")?), derived))
+}

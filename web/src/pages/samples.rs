@@ -12,6 +12,7 @@ use telemetrics_collector::CollectorStats;
 use telemetrics_collector::quarantine::{
     Entry, Filter, Kind as EntryKind, NotReplayed, QuarantineStats, RawRequest, Replayed, Sum,
 };
+use telemetrics_schema::payload::Filters;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::US_PER_HOUR;
 use telemetrics_schema::wire::FieldError;
@@ -22,7 +23,7 @@ use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
 use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
-use super::record::RecordPage;
+use super::record::{Neighbours, RecordPage};
 use super::records::{Found, PAGE_ROWS, RecordsPage};
 use super::status::{About, Found as FoundStatus, StatusPage};
 use super::updates::UpdatesPage;
@@ -54,9 +55,13 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         sample("records.html", "none that match", &empty("severity=4", 0)),
         sample("records.html", "a page behind the last one", &empty("cursor=x", 9)),
         sample("records.html", "refused", &refused()),
-        sample("record.html", "crash", &RecordPage::new(&crash())),
-        sample("record.html", "hostile", &RecordPage::new(&hostile())),
-        sample("record.html", "sparse", &RecordPage::new(&sparse())),
+        sample("record.html", "crash", &record(&crash())),
+        sample("record.html", "kernel", &record(&kernel())),
+        sample("record.html", "hostile", &record(&hostile())),
+        sample("record.html", "hostile crash", &record(&hostile_crash("<"))),
+        sample("record.html", "hostile names", &record(&hostile_crash(HOSTILE))),
+        sample("record.html", "sparse", &record(&sparse())),
+        sample("record.html", "alone", &RecordPage::new(&crash(), &Neighbours::default(), &Filters::default())),
         sample("numbers.html", "ordinary", &numbers("43", "class")),
         sample("numbers.html", "hostile", &numbers(&HOSTILE.repeat(50), HOSTILE)),
         sample(
@@ -244,10 +249,44 @@ pub(super) fn crash() -> Record {
         bios_version: "N32ET86W".into(),
         event_id: "00112233445566778899aabbccddeeff".into(),
         external: true,
-        payload: "Process: /usr/bin/crasher\nPID: 7\n\nBacktrace (TID 7):\n#0 deref() - [/usr/bin/crasher] - a.c:6\n"
+        payload: "Process: /usr/bin/crasher\nPID: 7\nSignal: 11\n\nBacktrace (TID 7):\n\
+            #0 filtered() - [/usr/bin/crasher] - a.c:6\n\
+            #1 _ZN5alpha4beta17h0123456789abcdefE() - [/usr/lib64/liba.so] - src/a.rs:7\n\
+            #2 (no symbols)\n\nBacktrace (TID 8):\n#0 ??? - [libc.so.6]\n"
             .into(),
     };
     Record { id: RecordId(891_234_567_890_123), ts_reception: NOW, report }
+}
+
+/// A record with many others around it, one of whose frames is filtered.
+fn record(record: &Record) -> RecordPage {
+    let others = some_records(record);
+    let filters = Filters::from_iter([("filtered()", "/usr/bin/crasher")]);
+    RecordPage::new(record, &Neighbours { event: others.clone(), machine: others }, &filters)
+}
+
+/// A record as a kernel probe sends it.
+fn kernel() -> Record {
+    let mut record = crash();
+    record.report.classification = "org.clearlinux/kernel/warning".into();
+    record.report.payload = "Crash Report:\nReason: irq 11: nobody cared\nKernel Version : 6.12.1 #1\n\
+        Tainted : G        W\nModules : ext4 btrfs\nBacktrace :\nRegister RIP: Non-zero\n\
+        #1 ? dump_stack - [kernel]\n#2 __report_bad_irq - [kernel]\n"
+        .into();
+    record
+}
+
+/// A crash whose every text wants to break the page, and that has more frames and threads than there is room for.
+fn hostile_crash(text: &str) -> Record {
+    let mut record = hostile();
+    let line = text.replace('\n', "").repeat(1_000);
+    let frame = format!("#4294967295 {line} - [{line}] - {line}:4294967295\n");
+    let head = ["Process", "Signal", "Error", "Reason", "Kernel Version", "Tainted", "Modules", "Register RIP"];
+    let head: String = head.iter().map(|key| format!("{key}: {line}\n")).collect();
+    let thread = format!("Backtrace (TID 4294967295):\n{}", "#0 a() - [/a]\n".repeat(3));
+    record.report.classification = "org.clearlinux/crash/clr".into();
+    record.report.payload = format!("{head}{}{}", frame.repeat(70), thread.repeat(300));
+    record
 }
 
 /// A record of the oldest format from a machine that says as little as it may.

@@ -200,12 +200,73 @@ fn filters_that_match_nothing_can_be_cleared() {
 #[test]
 fn a_record_shows_every_field_with_its_meaning() {
     let page = page("record.html", "crash");
-    let rows = texts(&page, "tbody th");
+    let rows = texts(&page, ".fields tbody th");
     assert_eq!(rows.len(), telemetrics_schema::columns::REPORTED_COLUMNS - 1);
-    assert_eq!(texts(&page, "tbody .value").len(), rows.len());
-    assert!(texts(&page, "tbody .meaning").iter().all(|meaning| !meaning.is_empty()));
-    assert!(texts(&page, "tbody .value").contains(&"3 (high)".to_owned()));
+    assert_eq!(texts(&page, ".fields .value").len(), rows.len());
+    assert!(texts(&page, ".fields .meaning").iter().all(|meaning| !meaning.is_empty()));
+    assert!(texts(&page, ".fields .value").contains(&"3 (high)".to_owned()));
     assert!(texts(&page, "pre")[0].starts_with("Process: /usr/bin/crasher\nPID: 7\n"));
+}
+
+#[test]
+fn a_crash_shows_its_frames_with_the_guilty_one_marked() {
+    let page = page("record.html", "crash");
+    let facts: Vec<_> = texts(&page, ".facts th").into_iter().zip(texts(&page, ".facts td")).collect();
+    let expected = [("Process", "/usr/bin/crasher"), ("Process id", "7"), ("Signal", "11 (SIGSEGV)")];
+    assert_eq!(facts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        texts(&page, ".verdict"),
+        [
+            "Guilty is alpha::beta of /usr/lib64/liba.so: it is the first frame with a known function that is not filtered."
+        ]
+    );
+    assert_eq!(texts(&page, "h3"), ["Thread 7"]);
+    assert_eq!(texts(&page, "summary"), ["Thread 8, not the one that crashed"]);
+    assert_eq!(texts(&page, ".frames tbody th"), ["0", "1 guilty", "2", "0"]);
+    assert_eq!(texts(&page, ".frames .guilty > *"), ["1 guilty", "alpha::beta", "/usr/lib64/liba.so", "src/a.rs:7"]);
+    assert_eq!(attributes(&page, ".frames [title]", "title"), ["_ZN5alpha4beta17h0123456789abcdefE()"]);
+}
+
+#[test]
+fn a_kernel_report_shows_its_reason_and_taint() {
+    let page = page("record.html", "kernel");
+    assert_eq!(texts(&page, ".facts th"), ["Reason", "Kernel", "Tainted", "Modules", "Registers"]);
+    assert_eq!(texts(&page, ".frames .guilty .code"), ["__report_bad_irq", "kernel", ""]);
+    assert_eq!(texts(&page, "h3"), ["Backtrace"]);
+}
+
+#[test]
+fn a_payload_that_does_not_fit_stays_text() {
+    for what in ["hostile", "sparse"] {
+        assert!(select(&page("record.html", what), "#crash, .frames, .verdict").is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn a_hostile_crash_shows_what_there_is_room_for() {
+    for what in ["hostile crash", "hostile names"] {
+        let page = page("record.html", what);
+        let shown = select(&page, ".frames tbody tr").len();
+        assert!((1..1_000).contains(&shown), "{what}: {shown}");
+        assert_eq!(texts(&page, ".frames .guilty").len(), 1, "{what}");
+        assert!(texts(&page, "#crash ~ .note")[0].starts_with("Left out here are "), "{what}");
+    }
+}
+
+#[test]
+fn a_record_lists_others_of_its_event_and_machine() {
+    let crash = page("record.html", "crash");
+    let titles = ["Other records of the same event", "Other records of the same machine"];
+    for (list, title) in select(&crash, ".neighbours").into_iter().zip(titles) {
+        assert_eq!(list.select(&Selector::parse("li").expect("a selector")).count(), 20, "{title}");
+    }
+    assert!(titles.iter().all(|title| texts(&crash, "h2").contains(&(*title).to_owned())));
+    assert!(
+        texts(&crash, ".neighbours li")[0].starts_with("2026-11-22 10:08:00 high org.clearlinux/crash/clr Process:")
+    );
+    let alone = page("record.html", "alone");
+    assert_eq!(texts(&alone, ".missing"), ["None within 7 days of this one."; 2]);
+    assert!(select(&page("record.html", "sparse"), "#event_id, #machine_id").is_empty());
 }
 
 #[test]

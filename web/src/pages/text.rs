@@ -84,6 +84,12 @@ fn escape_bytes(c: char) -> usize {
     if matches!(c, '<' | '>' | '&' | '"' | '\'') { 4 } else { 0 }
 }
 
+/// How many bytes of HTML a text takes.
+#[must_use]
+pub fn html_bytes(text: &str) -> usize {
+    text.len() + text.chars().map(escape_bytes).sum::<usize>()
+}
+
 /// `1234567` as `1,234,567`.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -189,6 +195,11 @@ mod tests {
     fn a_block_is_cut_by_the_length_of_its_html() {
         assert_eq!(block("<<<", 15), ("<<<".to_owned(), false));
         assert_eq!(block("<<<", 14), ("<<".to_owned(), true));
+    }
+
+    #[test]
+    fn escapes_are_part_of_the_length_of_html() {
+        assert_eq!((html_bytes("aé"), html_bytes("<a>\"")), (3, 16));
     }
 
     #[test]

@@ -114,6 +114,13 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     let widest = widest.with("classification", format!("{}/{}/{}", long(46), long(46), long(46))).payload(long(8_192));
     let wide_id = accepted(&server, &widest.with("board_name", long(199)).with("cpu_model", long(199)));
     let id = accepted(&server, &Post::default().payload(HOSTILE).with("cpu_model", HOSTILE.replace(['\0', '\n'], "")));
+    let name = format!("{HOSTILE}{}", long(500)).replace(['\n', '\0'], "");
+    let frames = format!("#0 {name} - [{name}] - {name}:1\n#1 ??? - [{name}]\n");
+    let crash =
+        format!("Process: {name}\nReason: {name}\n\nBacktrace (TID 1):\n{frames}\nBacktrace (TID 2):\n{frames}");
+    let crash = Post::default().with("classification", "org.clearlinux/crash/clr").payload(crash);
+    let crash_id = accepted(&server, &crash);
+    inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash_id}"), "record-hostile-crash");
     inspect(&browser, &server, RECORDS, "records-hostile");
     inspect_others(&browser, &server, "hostile");
     let refused = Post::default().with("severity", "9").header("User-Agent", "curl").payload(HOSTILE);

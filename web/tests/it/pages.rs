@@ -183,6 +183,55 @@ fn the_page_of_a_record_shows_every_field_and_the_payload() {
     assert_eq!(row_ids(&get(&server, &same_machine)), [id]);
 }
 
+/// A crash of two threads whose guilty function is mangled.
+pub(crate) const CRASH: &str = "Process: /usr/bin/crasher\nPID: 7\nSignal: 6\n\nBacktrace (TID 7):\n#0 ??? - [libc.so.6]\n\
+    #1 _ZN5alpha4beta5gammaEi() - [/usr/lib64/liba.so] - src/a.cpp:7\n#2 _start() - [/usr/bin/crasher]\n\n\
+    Backtrace (TID 8):\n#0 sleep() - [libc.so.6]\n";
+
+#[test]
+fn a_crash_in_the_embedded_store_is_shown_with_its_neighbours() {
+    a_crash_is_shown_with_its_neighbours(&embedded());
+}
+
+#[test]
+fn a_crash_in_clickhouse_is_shown_with_its_neighbours() {
+    a_crash_is_shown_with_its_neighbours(&on_clickhouse());
+}
+
+fn a_crash_is_shown_with_its_neighbours(server: &Server) {
+    let event =
+        |event: &str, machine: &str| Post::default().with("event_id", event.repeat(32)).with("machine_id", machine);
+    let crash = event("1", "one").with("classification", "org.clearlinux/crash/clr").payload(CRASH);
+    let same_event = accepted(server, &event("1", "two"));
+    let id = accepted(server, &crash);
+    let same_machine: Vec<u64> =
+        (0..22).map(|n| accepted(server, &event("2", "one").payload(format!("hello {n}")))).collect();
+    accepted(server, &event("3", "three"));
+    let page = get(server, &record_page(id));
+    let guilty = ["1 guilty", "alpha::beta::gamma(int)", "/usr/lib64/liba.so", "src/a.cpp:7"];
+    assert_eq!(texts(&page, ".frames .guilty > *"), guilty);
+    assert_eq!(texts(&page, ".facts td"), ["/usr/bin/crasher", "7", "6 (SIGABRT)"]);
+    assert_eq!(one_text(&page, "pre"), CRASH);
+    let near = |section: &str| -> Vec<String> {
+        let links = select(&page, &format!("section[aria-labelledby={section}] li a"));
+        links.iter().filter_map(|link| link.attr("href")).map(str::to_owned).collect()
+    };
+    assert_eq!(near("event_id"), [record_page(same_event)]);
+    let newest: Vec<String> = same_machine.into_iter().rev().take(20).map(record_page).collect();
+    assert_eq!(near("machine_id"), newest);
+}
+
+#[test]
+fn only_crashes_are_read_as_crashes() {
+    let server = embedded();
+    for (class, payload) in [("org.clearlinux/hello/world", CRASH), ("org.clearlinux/crash/clr", "Crash from afar\n")] {
+        let id = accepted(&server, &Post::default().with("classification", class).payload(payload));
+        let page = get(&server, &record_page(id));
+        assert!(select(&page, ".frames, .verdict, .facts").is_empty(), "{class}");
+        assert_eq!(one_text(&page, "pre"), payload);
+    }
+}
+
 /// The page calls fields as SQL does; one has another name in the API.
 fn field_name(key: &str) -> &str {
     if key == "machine_type" { "host_type" } else { key }

@@ -1,4 +1,8 @@
-//! The page Record: every field with its meaning, the payload, and the way to records that belong to it.
+//! The page Record: a crash as its frames, every field with its meaning, the payload, and records that belong to it.
+
+mod crash;
+mod neighbours;
+mod room;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -7,6 +11,7 @@ use axum::response::Response;
 use telemetrics_analytics::questions::records;
 use telemetrics_schema::Record;
 use telemetrics_schema::columns::reported;
+use telemetrics_schema::payload::Filters;
 use telemetrics_schema::record::NOT_AVAILABLE;
 
 use super::message::{self, MessagePage};
@@ -15,22 +20,29 @@ use super::{RECORDS_TAB, Shell, address, render};
 use crate::api;
 use crate::error::WebError;
 use crate::state::AppState;
+use crash::Crash;
+use neighbours::List;
+
+pub use neighbours::Neighbours;
 
 /// Longest value of a field that is shown, in characters. No valid field is longer; what was imported may be.
-const VALUE_CHARS: usize = 500;
+const VALUE_CHARS: usize = 256;
 /// Longest value that a link asks for, in characters: no filter takes a longer one.
 const RELATED_CHARS: usize = 140;
-/// Longest payload that is shown, in bytes of HTML.
-pub const PAYLOAD_HTML_BYTES: usize = 90_000;
+/// Longest payload that is shown, in bytes of HTML: enough for the 8 KiB that probes send, whatever they are.
+const PAYLOAD_HTML_BYTES: usize = 41_000;
 
 /// See the module.
 #[derive(Debug, Clone, Template)]
 #[template(path = "record.html")]
 pub struct RecordPage {
     shell: Shell,
+    crash: Option<Crash>,
     fields: Vec<Field>,
     related: Vec<Related>,
     payload: Payload,
+    lists: Vec<List>,
+    within_days: i64,
     api_address: String,
 }
 
@@ -65,31 +77,38 @@ struct Payload {
 /// Answers with the page, or with one that says that there is no such record.
 pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Response {
     match find(&state, &id).await {
-        Ok(Some(record)) => render(StatusCode::OK, &RecordPage::new(&record)),
+        Ok(Some((record, neighbours))) => {
+            render(StatusCode::OK, &RecordPage::new(&record, &neighbours, &Filters::default()))
+        }
         Ok(None) => render(StatusCode::NOT_FOUND, &MessagePage::no_such_record(&id)),
         Err(error) => message::failed(&error),
     }
 }
 
-async fn find(state: &AppState, id: &str) -> Result<Option<Record>, WebError> {
+async fn find(state: &AppState, id: &str) -> Result<Option<(Record, Neighbours)>, WebError> {
     let Some(id) = api::record::parse(id) else { return Ok(None) };
     let asked = state.ask().await?;
-    Ok(records::one(&asked.view, id).await?)
+    let Some(record) = records::one(&asked.view, id).await? else { return Ok(None) };
+    let neighbours = neighbours::find(&asked, &record).await?;
+    Ok(Some((record, neighbours)))
 }
 
 impl RecordPage {
-    /// The page of `record`.
+    /// The page of `record` among its `neighbours`; frames on the list of `filters` are not guilty.
     #[must_use]
-    pub fn new(record: &Record) -> Self {
+    pub fn new(record: &Record, neighbours: &Neighbours, filters: &Filters) -> Self {
         let fields = reported().iter().filter_map(|column| {
             let value = shown(record, column.name)?;
             Some(Field { name: column.name, meaning: column.description, value })
         });
         Self {
             shell: Shell::new(format!("Record {}", record.id), Some(RECORDS_TAB)),
+            crash: Crash::new(&record.report, filters),
             fields: fields.collect(),
             related: related(record),
             payload: payload(&record.report.payload),
+            lists: neighbours::lists(record, neighbours),
+            within_days: neighbours::WITHIN_DAYS,
             api_address: address::api_record(record.id),
         }
     }

@@ -75,13 +75,14 @@ struct Rows {
     names: usize,
     is_sorted: bool,
     has_offset: bool,
+    is_total: bool,
 }
 
 impl Rows {
     async fn of(session: &SessionContext) -> Result<Self> {
         let frame = session.table(RECORDS).await?.select_columns(&COLUMNS.map(|(name, _)| name))?;
         let columns = COLUMNS.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        Ok(Self { frame, columns, names: 0, is_sorted: false, has_offset: false })
+        Ok(Self { frame, columns, names: 0, is_sorted: false, has_offset: false, is_total: false })
     }
 
     fn column(&self, place: Index) -> (Expr, Kind) {
@@ -153,7 +154,13 @@ impl Rows {
         Ok(self)
     }
 
+    /// No total of totals: the query engine answers it with the inner one where only the outer one has a filter
+    /// (its rule `aggregate_statistics`, version 55.2).
     fn aggregate(mut self, keys: &[(Index, u8)], values: &[(Index, u8)]) -> Result<Self> {
+        if self.is_total && keys.is_empty() {
+            return plan_err!("a total of a total");
+        }
+        self.is_total |= keys.is_empty();
         let mut columns = Vec::new();
         let mut groups = Vec::new();
         for (place, how) in keys {

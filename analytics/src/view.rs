@@ -158,9 +158,9 @@ impl View {
     pub(crate) fn sql_state(&self, limits: &SqlLimits) -> Result<SessionState, Error> {
         let config = self.state.config().clone().with_batch_size(BATCH_ROWS).with_target_partitions(limits.threads);
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-        let runtime = RuntimeEnvBuilder::new()
+        // Footers of files are kept for all.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(self.state.runtime_env())
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
-            .with_metadata_cache_limit(FOOTERS_BYTES_MAX)
             .with_disk_manager_builder(disk)
             .build_arc()?;
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);

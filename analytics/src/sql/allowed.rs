@@ -28,7 +28,7 @@ pub(super) struct Found {
 /// Looks at all of a plan, subqueries included.
 ///
 /// # Errors
-/// [`Error::Invalid`] names what is refused; [`Error::TooMuch`] for a join that would not end.
+/// [`Error::Invalid`] names what is refused.
 pub(super) fn check(plan: &LogicalPlan, functions: &Functions) -> Result<Found, Error> {
     let mut checked = Checked { functions, found: Found::default(), refusal: None };
     let walked = plan.apply_with_subqueries(|node| {
@@ -53,6 +53,7 @@ impl Checked<'_> {
             | LogicalPlan::Window(_)
             | LogicalPlan::Values(_) => true,
             LogicalPlan::Filter(_)
+            | LogicalPlan::Join(_)
             | LogicalPlan::Sort(_)
             | LogicalPlan::Union(_)
             | LogicalPlan::TableScan(_)
@@ -61,10 +62,6 @@ impl Checked<'_> {
             | LogicalPlan::SubqueryAlias(_)
             | LogicalPlan::Limit(_)
             | LogicalPlan::Distinct(_) => false,
-            LogicalPlan::Join(join) => {
-                ends(join)?;
-                false
-            }
             other => return Err(refused(&other.display())),
         };
         for expr in plan.expressions() {
@@ -204,27 +201,26 @@ fn literal<'a>(expr: &'a Expr, of: &str) -> Result<&'a str, Error> {
     text.ok_or_else(|| Error::Invalid(format!("the pattern of {of} has to be a text that is written out")))
 }
 
-fn ends(join: &Join) -> Result<(), Error> {
+/// Refuses joins that compare every row with every other one. `plan` is optimized: conditions stand in the joins that they
+/// are about, equalities as keys.
+///
+/// # Errors
+/// [`Error::TooMuch`].
+pub(super) fn check_joins(plan: &LogicalPlan) -> Result<(), Error> {
     let is_small = |plan: &LogicalPlan| plan.max_rows().is_some_and(|rows| rows <= COMPARED_ROWS_MAX);
-    if join.on.is_empty() && has_condition(join) && !is_small(&join.left) && !is_small(&join.right) {
+    let is_endless =
+        |join: &Join| join.on.is_empty() && join.filter.is_some() && !is_small(&join.left) && !is_small(&join.right);
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Join(join) if is_endless(join));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    walked?;
+    if found {
         return Err(Error::TooMuch(format!(
             "a join needs a condition with = between its tables, or one of them has to have at most {COMPARED_ROWS_MAX} \
              rows (LIMIT)"
         )));
     }
     Ok(())
-}
-
-/// Whether rows are compared one by one: equalities between the sides become keys later.
-fn has_condition(join: &Join) -> bool {
-    let Some(filter) = &join.filter else { return false };
-    let parts = datafusion::logical_expr::utils::split_conjunction(filter);
-    !parts.into_iter().any(|part| {
-        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part else { return false };
-        let is_of = |expr: &Expr, plan: &LogicalPlan| {
-            let columns = expr.column_refs();
-            !columns.is_empty() && columns.iter().all(|column| plan.schema().has_column(column))
-        };
-        is_of(left, &join.left) && is_of(right, &join.right) || is_of(left, &join.right) && is_of(right, &join.left)
-    })
 }

@@ -4,15 +4,85 @@
 //! a billion nodes. And the optimizer puts expressions into the place of columns: one that doubles in each of thirty
 //! subqueries is as large once a condition is moved below them. Both are counted here, and nothing larger is tried.
 
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
 
 use crate::error::Error;
 
 /// Most nodes of a plan: tables, joins, conditions, lists of columns.
 const NODES_MAX: usize = 500;
 /// Most operators and calls of an expression, with all that its columns are made of.
-const EXPRESSION_MAX: u64 = 20_000;
+const EXPRESSION_MAX: u64 = 2_000;
+
+/// Most tables that a statement reads, when each name of a subquery stands for all that the subquery reads. The planner
+/// looks at them one by one.
+const TABLES_MAX: u64 = 200;
+
+/// Refuses a statement that would become too large a plan, before there is one.
+///
+/// # Errors
+/// [`Error::TooMuch`].
+pub(super) fn check_names(query: &Query) -> Result<(), Error> {
+    let mut read = Read { queries: vec![Names::default()] };
+    let _all_of_it: ControlFlow<()> = query.visit(&mut read);
+    if read.queries.iter().all(|names| names.tables <= TABLES_MAX) {
+        return Ok(());
+    }
+    Err(Error::TooMuch(format!(
+        "a statement reads at most {TABLES_MAX} tables, with those of the subqueries that it names"
+    )))
+}
+
+/// Counts what is read by the queries that a walk is in, the outermost first.
+struct Read {
+    queries: Vec<Names>,
+}
+
+/// What is known of one query.
+#[derive(Default)]
+struct Names {
+    /// Subqueries with a name (WITH) that the walk has not been in; they come first, in their order.
+    expected: VecDeque<String>,
+    /// Tables that those it has been in read.
+    named: HashMap<String, u64>,
+    /// Tables that the query itself reads.
+    tables: u64,
+}
+
+impl Visitor for Read {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        let expected = with.map(|named| named.alias.name.value.to_ascii_lowercase()).collect();
+        self.queries.push(Names { expected, ..Names::default() });
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        let name = name.to_string().to_ascii_lowercase();
+        let known = self.queries.iter().rev().find_map(|names| names.named.get(&name).copied());
+        if let Some(query) = self.queries.last_mut() {
+            query.tables = query.tables.saturating_add(known.unwrap_or(1));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        let tables = self.queries.pop().map_or(0, |query| query.tables.max(1));
+        if let Some(outer) = self.queries.last_mut() {
+            match outer.expected.pop_front() {
+                Some(name) => drop(outer.named.insert(name, tables)),
+                None => outer.tables = outer.tables.saturating_add(tables),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// Refuses a plan that is too large.
 ///

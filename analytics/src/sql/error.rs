@@ -8,6 +8,10 @@ use crate::error::Error;
 /// Longest reason, in characters: one that lists all columns has many more.
 const REASON_CHARS: usize = 400;
 
+/// What the engine puts before its reasons.
+const STEPS: [&str; 5] =
+    ["Error during planning: ", "Internal error: ", "Execution error: ", "Optimizer error: ", "Arrow error: "];
+
 /// The kind of an error of the query engine over a statement.
 pub(crate) fn explained(error: DataFusionError) -> Error {
     if ClickHouseError::of(&error).is_some() {
@@ -26,10 +30,11 @@ pub(crate) fn explained(error: DataFusionError) -> Error {
     }
 }
 
-/// The first line, without what the engine asks its own developers to do.
+/// The first line of what is at the bottom of it, without the name of the step that found it.
 fn reason(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
+    let text = error.find_root().strip_backtrace();
     let line = text.lines().next().unwrap_or_default();
+    let line = STEPS.iter().fold(line, |line, step| line.strip_prefix(step).unwrap_or(line));
     match line.char_indices().nth(REASON_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line.to_owned(),

@@ -92,22 +92,22 @@ impl Growing {
         let rows = args.number_rows;
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         if is_constant || rows <= 1 {
-            return resources_err!(
-                "{} would make up to {bytes} bytes of text, and a call of this statement may make {limit}",
-                self.name()
-            );
+            return self.too_large(limit);
         }
         let middle = rows / 2;
         let first = self.invoke(slice(&args, 0, middle))?.into_array(middle)?;
         let second = self.invoke(slice(&args, middle, rows - middle))?.into_array(rows - middle)?;
         let made = (first.get_array_memory_size() + second.get_array_memory_size()) as u64;
         if made > limit {
-            return resources_err!(
-                "{} made {made} bytes of text of {rows} rows, and a call of this statement may make {limit}",
-                self.name()
-            );
+            return self.too_large(limit);
         }
         Ok(ColumnarValue::Array(concat(&[first.as_ref(), second.as_ref()])?))
+    }
+}
+
+impl Growing {
+    fn too_large<T>(&self, limit: u64) -> Result<T> {
+        resources_err!("{} would make more than {limit} bytes of text at once", self.name())
     }
 }
 

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::sql::sqlparser::ast::Query;
 
@@ -99,6 +100,7 @@ impl Asked<'_> {
     fn plan(&self, query: Box<Query>) -> Result<LogicalPlan, Error> {
         let budget = Arc::new(Budget::default());
         let functions = Functions::new(self.view.now(), &budget);
+        complexity::check_names(&query)?;
         let plan = planner::plan(query, self.view, &functions)?;
         complexity::check(&plan)?;
         let found = allowed::check(&plan, &functions)?;
@@ -106,7 +108,11 @@ impl Asked<'_> {
         self.check_texts(found.text_bytes)?;
         // Analysed here, for the types that the answer will have.
         let analyzed = self.state.analyzer().execute_and_check(plan, self.state.config().options(), |_, _| {});
-        columns::writable(analyzed.map_err(explained)?)
+        let plan = columns::writable(analyzed.map_err(explained)?)?;
+        // By rules that are the same for both stores, and of which nothing but this is wanted.
+        let optimized = Optimizer::new().optimize(plan.clone(), &OptimizerContext::new(), |_, _| {});
+        allowed::check_joins(&optimized.map_err(explained)?)?;
+        Ok(plan)
     }
 
     /// Every thread may have one batch of each call in its hands.

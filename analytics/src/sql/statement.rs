@@ -19,12 +19,13 @@ use crate::error::Error;
 /// Longest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
 /// Most keywords and operators of a statement. Whatever nests without parentheses, as a long sum does, has one of them
-/// for each level, and each level is a frame on the stack of all that walks over it.
-pub const OPERATORS_MAX: usize = 1_500;
+/// for each level, and each level is a frame on the stack of all that walks over it. Planning takes a time that grows with
+/// the square of it.
+pub const OPERATORS_MAX: usize = 1_000;
 /// Deepest nesting of parentheses, calls and subqueries.
 const NESTING_MAX: usize = 50;
 /// Longest part of a statement that an error repeats, in characters.
-const SHOWN_CHARS: usize = 60;
+const SHOWN_CHARS: usize = 100;
 
 /// A statement that may be answered.
 #[derive(Debug)]
@@ -120,6 +121,7 @@ fn kind(statement: Parsed) -> Result<Statement, String> {
             (Statement::Rows(query), _) => Ok(Statement::Columns(query)),
             _ => Err("EXPLAIN is answered for queries only".to_owned()),
         },
+        Parsed::Explain { .. } => Err("EXPLAIN is answered without any more words".to_owned()),
         other => Err(not_answered(&other)),
     }
 }
@@ -210,6 +212,9 @@ impl Visitor for Refusals {
             Expr::Function(Function { name, .. }) if !is_known(name) => {
                 ControlFlow::Break(format!("the function {} is not answered", shown(name)))
             }
+            Expr::Array(_) | Expr::Dictionary(_) | Expr::Map(_) | Expr::Struct { .. } => {
+                ControlFlow::Break(format!("`{}` is not answered: no value is a list or a structure", shown(expr)))
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -293,6 +298,6 @@ mod tests {
         let deep = |levels: usize| format!("SELECT {}1{}", "(".repeat(levels), ")".repeat(levels));
         assert!(read(&deep(20)).is_ok());
         assert!(matches!(read(&deep(1_000)), Err(Error::TooMuch(_))));
-        assert!(matches!(read(&format!("SELECT {}true", "NOT ".repeat(1_000))), Err(Error::TooMuch(_))));
+        assert!(matches!(read(&format!("SELECT {}true", "NOT ".repeat(OPERATORS_MAX))), Err(Error::TooMuch(_))));
     }
 }

@@ -39,6 +39,7 @@ mod rollups_clickhouse;
 mod seeds;
 mod servers;
 mod space;
+mod sql;
 mod start;
 mod stop;
 mod store_move;

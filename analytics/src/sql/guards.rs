@@ -121,10 +121,10 @@ impl Stream for CountedStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.input.poll_next_unpin(context);
-        if let Poll::Ready(Some(Ok(batch))) = &next {
-            if let Err(error) = self.kept.try_grow(batch.get_array_memory_size()) {
-                return Poll::Ready(Some(Err(error)));
-            }
+        if let Poll::Ready(Some(Ok(batch))) = &next
+            && let Err(error) = self.kept.try_grow(batch.get_array_memory_size())
+        {
+            return Poll::Ready(Some(Err(error)));
         }
         next
     }

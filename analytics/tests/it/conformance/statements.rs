@@ -333,11 +333,13 @@ fn short_statements_that_mean_huge_plans_are_refused() {
             let refusal = ask(&huge).expect_err(&huge[..100]);
             assert!(refusal.starts_with("too much: "), "{}: {refusal}", &huge[..100]);
         }
-        // The deepest ones go all the way through both stores.
-        let sum = format!("SELECT max(id{}) AS n FROM records", " + severity".repeat(OPERATORS_MAX - 20));
-        for deepest in [long(300), sum] {
-            let theirs = views.block_on(outcome(&views.remote, &deepest));
-            assert_eq!(theirs, Ok(ask(&deepest).expect(&deepest[..100])), "{}", &deepest[..100]);
+        // The deepest ones go all the way through both stores; ClickHouse does not read as deep ones.
+        let sum = |operators: usize| format!("SELECT max(id{}) AS n FROM records", " + severity".repeat(operators));
+        for deep in [long(300), sum(200)] {
+            assert_eq!(views.block_on(outcome(&views.remote, &deep)), Ok(ask(&deep).expect(&deep[..100])));
         }
+        ask(&sum(OPERATORS_MAX - 20)).expect("the deepest one");
+        let theirs = views.block_on(outcome(&views.remote, &sum(OPERATORS_MAX - 20)));
+        assert!(theirs.is_err_and(|refusal| refusal.starts_with("too much: ")));
     });
 }

@@ -17,6 +17,7 @@ pub mod regex;
 mod rollup;
 pub mod rows;
 pub mod sizes;
+pub mod sql;
 mod view;
 
 pub use embedded::EmbeddedReader;

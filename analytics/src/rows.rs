@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::sql::explained;
 
 /// Batches of an answer that has begun; dropping it ends the query.
 pub type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + Send>>;
@@ -22,6 +23,8 @@ pub struct Rows {
 
 enum Source {
     Plan(Box<DataFrame>),
+    /// What a user asked, and the most rows that the answer may have.
+    Asked(Box<DataFrame>, usize),
     Held(Held),
 }
 
@@ -30,6 +33,12 @@ impl Rows {
     pub(crate) fn of(plan: DataFrame) -> Self {
         let schema = Arc::new(plan.schema().as_arrow().clone());
         Self { source: Source::Plan(Box::new(plan)), schema }
+    }
+
+    /// The rows that a statement of a user gives, which are too many above `rows_max`.
+    pub(crate) fn asked(plan: DataFrame, rows_max: usize) -> Self {
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        Self { source: Source::Asked(Box::new(plan), rows_max), schema }
     }
 
     /// Rows that were read; they are in `held` with their memory.
@@ -50,9 +59,27 @@ impl Rows {
     pub async fn open(self) -> Result<Batches, Error> {
         Ok(match self.source {
             Source::Plan(plan) => plan.execute_stream().await?.map_err(Error::from).boxed(),
+            Source::Asked(plan, rows_max) => {
+                let batches = plan.execute_stream().await.map_err(explained)?.map_err(explained);
+                at_most(rows_max, batches.boxed())
+            }
             Source::Held(held) => held.into_stream().boxed(),
         })
     }
+}
+
+/// The batches, or an error in the place of the first one with too many rows.
+fn at_most(rows_max: usize, batches: Batches) -> Batches {
+    let mut rows = 0;
+    let counted = batches.map(move |batch| {
+        let batch = batch?;
+        rows += batch.num_rows();
+        if rows > rows_max {
+            return Err(Error::TooMuch(format!("its answer has more than {rows_max} rows")));
+        }
+        Ok(batch)
+    });
+    counted.boxed()
 }
 
 /// Rows in memory that is counted among that of the questions.

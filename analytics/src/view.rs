@@ -6,7 +6,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::expiry;
 use crate::rollup::{Shown, Window, can_follow, rows};
 use crate::sizes::DaySizes;
+use crate::sql::{BATCH_ROWS, SqlLimits, guards};
 
 /// Footers of Parquet files that are kept in memory, in bytes: those of rollup files have about 10 KB each, those of
 /// records up to some 100 KB.
@@ -147,6 +149,22 @@ impl View {
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
         let state = state.with_runtime_env(runtime(memory_bytes)?).build();
         Ok(Self { state, content: self.content.clone(), policy: self.policy.clone(), now: self.now })
+    }
+
+    /// A session for one statement of a user, which shares memory with no other and has no disk to spill to.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the query engine does not start.
+    pub(crate) fn sql_state(&self, limits: &SqlLimits) -> Result<SessionState, Error> {
+        let config = self.state.config().clone().with_batch_size(BATCH_ROWS).with_target_partitions(limits.threads);
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        // Footers of files are kept for all.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(self.state.runtime_env())
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
+        Ok(state.with_runtime_env(runtime).with_physical_optimizer_rule(guards()).build())
     }
 
     /// The one present instant of the request.

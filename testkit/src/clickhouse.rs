@@ -27,6 +27,11 @@ const PORT_ATTEMPTS: u32 = 50;
 const START_LIMIT: Duration = Duration::from_mins(2);
 const POLL_DISTANCE: Duration = Duration::from_millis(20);
 
+/// The user that a server has without a configuration, and others in the place of MORE.
+const USERS: &str = "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/>\
+                     <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></default>MORE\
+                     </users></clickhouse>";
+
 /// A running server and its directory; both are gone when it is dropped or the test process dies.
 #[derive(Debug)]
 pub struct ClickHouse {
@@ -53,7 +58,24 @@ impl ClickHouse {
     /// When the library is not installed, the server program is not built, or the server does not come up.
     #[must_use]
     pub fn start() -> Self {
-        let dir = TempDir::with_prefix("telemetrics-clickhouse-").expect("a directory for temporary files");
+        Self::start_in(new_dir())
+    }
+
+    /// As [`ClickHouse::start`], with more users than `default`: elements of the section `users` of its configuration.
+    ///
+    /// # Panics
+    /// As [`ClickHouse::start`].
+    #[must_use]
+    pub fn start_with_users(users: &str) -> Self {
+        let dir = new_dir();
+        let file = dir.path().join("users.xml");
+        let config = format!("<clickhouse><users_config>{}</users_config></clickhouse>", file.display());
+        fs::write(&file, USERS.replace("MORE", users)).expect("a file of users");
+        fs::write(dir.path().join("config.xml"), config).expect("a configuration");
+        Self::start_in(dir)
+    }
+
+    fn start_in(dir: TempDir) -> Self {
         let (address, process) = start_on_a_free_port(dir.path());
         Self { dir, address, process: Some(process), databases: AtomicU32::new(0) }
     }
@@ -161,6 +183,10 @@ impl Drop for ClickHouse {
             self.kill();
         }
     }
+}
+
+fn new_dir() -> TempDir {
+    TempDir::with_prefix("telemetrics-clickhouse-").expect("a directory for temporary files")
 }
 
 fn start_on_a_free_port(dir: &Path) -> (SocketAddr, Child) {

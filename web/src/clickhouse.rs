@@ -135,6 +135,21 @@ pub fn client(server: &ClickHouse) -> Result<Client, StartError> {
         .with_compression(compression))
 }
 
+/// Where statements of users go: perhaps as another user, and with the limits of statements on the server's side, too.
+///
+/// # Errors
+/// As those of [`transport`].
+pub fn for_statements(config: &Config, server: &ClickHouse) -> Result<ClickHouseSettings, StartError> {
+    let settings = for_questions(server)?;
+    let (user, password) = match &server.sql_user {
+        Some(user) => (user.clone(), server.sql_password.reveal().to_owned()),
+        None => (settings.user, settings.password),
+    };
+    let request_timeout_ms = config.sql.time_s.saturating_mul(1_000);
+    let memory_bytes = Some(config.sql.memory_bytes as u64);
+    Ok(ClickHouseSettings { user, password, request_timeout_ms, memory_bytes, ..settings })
+}
+
 /// What a server answered to the one who made it ready, in words that say what to do.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
@@ -104,6 +105,7 @@ fn questions(state: AppState) -> Router {
         .route(api::datasets::DATASETS, get(api::datasets::list))
         .route("/datasets/records/{partition}/records.parquet", get(api::datasets::file))
         .route("/api/export", get(api::export::export))
+        .route("/api/sql", post(api::sql::answer).layer(DefaultBodyLimit::max(api::sql::BODY_BYTES_MAX)))
         .route("/api/builds", get(api::counts::builds))
         .route("/api/classifications", get(api::counts::classifications))
         .route("/api/platforms", get(api::counts::platforms))

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::api::sql::Statements;
 use crate::clickhouse;
 use crate::config::{self, Config};
 use crate::curation::{Curation, Nonces};
@@ -84,6 +85,7 @@ impl Server {
             }
             let curation = open_curation(config, &clock)?;
             let workers = Arc::new(Workers::start()?);
+            let statements = statements(config, &analytics)?;
             let connections = connections.clone();
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
@@ -92,6 +94,7 @@ impl Server {
                 analytics,
                 acknowledged,
                 datasets,
+                statements,
                 curation,
                 stacks,
                 connections,
@@ -270,6 +273,18 @@ async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, St
         }
         Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?,
     })
+}
+
+/// Statements see the same embedded store; in ClickHouse they are asked by whoever the configuration names.
+fn statements(config: &Config, analytics: &Arc<Analytics>) -> Result<Statements, StartError> {
+    let analytics = match config.store.clickhouse() {
+        None => Arc::clone(analytics),
+        Some(server) => {
+            let limits = Limits { retention: config.retention.clone(), ..Limits::default() };
+            Arc::new(Analytics::clickhouse(&clickhouse::for_statements(config, server)?, limits)?)
+        }
+    };
+    Ok(Statements::start(&config.sql, analytics)?)
 }
 
 fn report(recovered: &Recovered) {

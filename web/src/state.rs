@@ -11,6 +11,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::Rules;
 
+use crate::api::sql::Statements;
 use crate::curation::Curation;
 use crate::datasets::Datasets;
 use crate::error::WebError;
@@ -23,6 +24,8 @@ use crate::server::Connections;
 pub struct AppState {
     /// Answers questions.
     pub analytics: Arc<Analytics>,
+    /// Answer statements of users.
+    pub statements: Statements,
     /// What this process has acknowledged; `None` where it accepts no records.
     pub acknowledged: Option<Acknowledged>,
     /// Finished days as files.
@@ -106,10 +109,18 @@ impl AppState {
     /// # Errors
     /// [`WebError`] when the store cannot be read.
     pub async fn ask_at(&self, now: TimestampUs) -> Result<Asked, WebError> {
+        self.ask_of(&self.analytics, now).await
+    }
+
+    /// As [`AppState::ask_at`], of `analytics`.
+    ///
+    /// # Errors
+    /// As [`AppState::ask_at`].
+    pub async fn ask_of(&self, analytics: &Analytics, now: TimestampUs) -> Result<Asked, WebError> {
         let pending = match &self.acknowledged {
             Some(acknowledged) => acknowledged.unseen().await,
             None => 0,
         };
-        Ok(Asked { view: self.analytics.at(now).await?, now, pending })
+        Ok(Asked { view: analytics.at(now).await?, now, pending })
     }
 }

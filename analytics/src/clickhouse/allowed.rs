@@ -15,6 +15,7 @@ use super::functions::{AGGREGATES, translate};
 use super::literals::is_safe_name;
 use crate::checksum::CHECKSUM;
 use crate::guilty_of::GUILTY_OF;
+use crate::sql::CONCAT_OPERATOR;
 
 /// Instants between these (1900-01-01 and the end of 2299, in seconds) are `DateTime64`; others would be moved into it.
 const INSTANTS_S: std::ops::RangeInclusive<i64> = -2_208_988_800..=10_413_791_999;
@@ -231,7 +232,9 @@ fn is_known(data_type: &DataType) -> bool {
 fn allows_arguments(name: &str, args: &[Expr], schema: &DFSchema) -> bool {
     match name {
         // Here NULL is skipped, there it makes the whole text NULL.
-        "concat" => args.iter().all(|arg| is_never_null(arg, schema) && has_type(arg, schema, is_text)),
+        "concat" | CONCAT_OPERATOR => {
+            args.iter().all(|arg| is_never_null(arg, schema) && has_type(arg, schema, is_text))
+        }
         "date_trunc" | "date_part" => args.iter().skip(1).all(|arg| has_type(arg, schema, is_instant)),
         "coalesce" | "nullif" => true,
         GUILTY_OF => args.iter().take(1).all(|arg| has_type(arg, schema, |of| *of == DataType::Int64)),

@@ -14,7 +14,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::Sort as SortExpr;
 use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Sort, Subquery,
-    SubqueryAlias, TableScan, TableScanBuilder, Union, cast,
+    SubqueryAlias, TableScan, TableScanBuilder, Union, cast, lit,
 };
 
 /// How far a SELECT is written, in the order in which it is evaluated.
@@ -142,7 +142,7 @@ impl Names {
             let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
             exprs.push(if is_column { expr } else { signed(expr, &input.plan)? });
         }
-        let plan = Projection::try_new(exprs, Arc::new(input.plan))?;
+        let plan = Projection::try_new(not_empty(exprs), Arc::new(input.plan))?;
         Ok(Block::new(LogicalPlan::Projection(plan), Stage::Selected))
     }
 
@@ -386,7 +386,13 @@ fn select(exprs: Vec<Expr>, input: Arc<LogicalPlan>, names: &[String]) -> Result
             other => other.alias(name),
         })
     });
-    Ok(LogicalPlan::Projection(Projection::try_new(listed.collect::<Result<_>>()?, input)?))
+    let listed = not_empty(listed.collect::<Result<_>>()?);
+    Ok(LogicalPlan::Projection(Projection::try_new(listed, input)?))
+}
+
+/// SQL has no empty list of columns; of such rows only their number counts.
+fn not_empty(exprs: Vec<Expr>) -> Vec<Expr> {
+    if exprs.is_empty() { vec![lit(1_i64).alias("one")] } else { exprs }
 }
 
 /// `expr` over the columns of `input` with counts and sums that have the type that they have here. The server's have no

@@ -86,6 +86,8 @@ pub struct ClickHouseSettings {
     pub is_compressed: bool,
     /// How long one query may run on the server, and how long the server may be silent, in milliseconds.
     pub request_timeout_ms: u64,
+    /// Memory that one query may take on the server, in bytes; `None` for what the server allows its user.
+    pub memory_bytes: Option<u64>,
     /// What carries requests; `Client::default()` speaks HTTP without TLS.
     pub transport: Client,
 }
@@ -101,6 +103,7 @@ impl ClickHouseSettings {
             password: String::new(),
             is_compressed: true,
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
+            memory_bytes: None,
             transport: Client::default(),
         }
     }
@@ -193,6 +196,10 @@ fn query_client(settings: &ClickHouseSettings) -> Client {
         .with_compression(if settings.is_compressed { Compression::Lz4 } else { Compression::None })
         // The server counts whole seconds; a part of one must not become none, which means no limit.
         .with_setting("max_execution_time", settings.request_timeout_ms.div_ceil(1_000).max(1).to_string());
+    let client = match settings.memory_bytes {
+        Some(bytes) => client.with_setting("max_memory_usage", bytes.to_string()),
+        None => client,
+    };
     QUERY_SETTINGS.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
 }
 

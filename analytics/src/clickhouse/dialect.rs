@@ -12,6 +12,7 @@ use datafusion::sql::unparser::dialect::Dialect;
 use super::error::ClickHouseError;
 use super::functions::{Piece, translate};
 use super::literals::{finished, quote};
+use super::parentheses::PARENTHESES;
 
 /// See the module.
 pub(super) struct ClickHouseDialect;
@@ -78,6 +79,9 @@ impl Dialect for ClickHouseDialect {
         name: &str,
         args: &[Expr],
     ) -> Result<Option<ast::Expr>> {
+        if let (PARENTHESES, [inner]) = (name, args) {
+            return Ok(Some(finished(format!("({})", unparser.expr_to_sql(inner)?))));
+        }
         // A function that no list knows must not be written under its own name, which may mean something else there.
         let pieces = translate(name, args)
             .ok_or_else(|| ClickHouseError::Failed(format!("the function {name} is not for ClickHouse")))?;

@@ -3,8 +3,8 @@
 use ::clickhouse::error::Error;
 use datafusion::error::DataFusionError;
 
-/// Server errors of a query that takes more than it may: time, memory, rows, bytes, concurrent queries.
-const TOO_MUCH_CODES: [&str; 7] = ["158", "159", "160", "202", "241", "307", "396"];
+/// Server errors of a query that takes more than it may: time, memory, rows, bytes, concurrent queries, depth.
+const TOO_MUCH_CODES: [&str; 10] = ["158", "159", "160", "167", "168", "202", "241", "306", "307", "396"];
 
 /// Server errors of a database that is not made yet: table, database. The collector makes both.
 const NOT_READY_CODES: [&str; 2] = ["60", "81"];

@@ -10,6 +10,7 @@ use super::literals::quote;
 use crate::checksum::{CHECKSUM, in_clickhouse};
 use crate::guilty_of::{GUILTY_OF, lists};
 use crate::regex::for_re2;
+use crate::sql::CONCAT_OPERATOR;
 
 /// Aggregates that both sides answer equally, under the same name.
 pub(super) const AGGREGATES: [&str; 6] = ["count", "sum", "min", "max", "avg", "bit_xor"];
@@ -37,6 +38,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("contains", [_, _]) => Some(pieces("(position(", 2, ") > 0)")),
         ("coalesce", [_, ..]) => Some(call("coalesce", args.len())),
         ("nullif", [_, _]) => Some(call("nullIf", 2)),
+        (CONCAT_OPERATOR, [_, _]) => Some(call("concat", 2)),
         ("concat", [_, _, ..]) => Some(call("concat", args.len())),
         ("btrim", [_]) => Some(call("trimBoth", 1)),
         ("ltrim", [_]) => Some(call("trimLeft", 1)),

@@ -179,6 +179,15 @@ impl Merged {
         arg
     }
 
+    /// Whether it counts distinct values; `None` when it does not count.
+    fn counts(&self) -> Option<bool> {
+        match self {
+            Self::Count(_) => Some(false),
+            Self::CountDistinct(_) => Some(true),
+            _ => None,
+        }
+    }
+
     fn with(&self, arg: Expr) -> Self {
         match self {
             Self::Sum(_) => Self::Sum(arg),
@@ -278,6 +287,11 @@ impl Question {
             return Ok(None);
         };
         if has_grouping_sets(aggregate) || !merged.iter().all(|merged| merged.is_exact(schema)) {
+            return Ok(None);
+        }
+        // Distinct values are groups, and of no groups the sum of their counts is NULL.
+        let counts = |distinct| merged.iter().any(|merged| merged.counts() == Some(distinct));
+        if aggregate.group_expr.is_empty() && counts(true) && counts(false) {
             return Ok(None);
         }
         let value = |expr: &Expr| source.value(expr.clone().unalias(), schema);

@@ -14,6 +14,7 @@ mod functions;
 mod groups;
 mod literals;
 mod or_null;
+mod parentheses;
 mod pushdown;
 mod rollups;
 mod types;

@@ -23,6 +23,7 @@ use super::allowed::{allows_expr, allows_plan};
 use super::blocks::in_blocks;
 use super::groups::{bring_together, has_nested};
 use super::or_null::say_null_for_nothing;
+use super::parentheses::with_parentheses;
 
 type Send<'a> = dyn Fn(LogicalPlan) -> Result<LogicalPlan> + 'a;
 
@@ -34,7 +35,7 @@ pub(super) fn keep_what_is_allowed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let Some(federated) = federated_node(&plan) else { return Ok(plan) };
     let send = |part: LogicalPlan| {
         let schema = Arc::clone(part.schema());
-        let part = say_null_for_nothing(in_blocks(without_empty_lists(part)?)?)?;
+        let part = with_parentheses(say_null_for_nothing(in_blocks(without_empty_lists(part)?)?)?)?;
         let node = FederatedPlanNode::new(part, Arc::clone(&federated.planner));
         with_schema(LogicalPlan::Extension(Extension { node: Arc::new(node) }), &schema)
     };

@@ -1,6 +1,6 @@
 //! Serves the HTTP interface of a real ClickHouse on 127.0.0.1 for tests: `clickhouse-testserver LIBRARY DIR PORT`.
 //!
-//! LIBRARY is `libchdb.so`, the whole engine; DIR keeps the data. It runs until it is killed, or until its standard
+//! LIBRARY is `libchdb.so`, the whole engine; DIR keeps the data, and may have a configuration (`config.xml`). It runs until it is killed, or until its standard
 //! input ends: the parent is gone then, and the directory is removed.
 
 // Calling into a C library has no safe form.
@@ -8,6 +8,7 @@
 
 use std::ffi::{CString, c_char, c_int};
 use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs, io, ptr, thread};
 
@@ -29,13 +30,17 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     end_with_parent(dir.clone());
-    let words = [
+    let mut words = vec![
         "clickhouse-local".to_owned(),
         format!("--path={dir}"),
         "--listen_host=127.0.0.1".to_owned(),
         format!("--http_port={port}"),
         format!("--query={QUERY}"),
     ];
+    let config = Path::new(dir).join("config.xml");
+    if config.is_file() {
+        words.push(format!("--config-file={}", config.display()));
+    }
     match run(library, &words) {
         Ok(code) => eprintln!("clickhouse-testserver: the server ended with {code}"),
         Err(error) => eprintln!("clickhouse-testserver: {library}: {error}"),

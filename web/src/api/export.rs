@@ -50,8 +50,9 @@ pub async fn export(
     let query = export_query(&pairs, now)?;
     let asked = state.ask_at(now).await?;
     let choice = Choice::of(query.format, &FORMATS, &headers);
-    let form = Form { choice, fields: query.fields.unwrap_or(choice.format.fields()), version };
-    let rows = records::all(&asked.view, &query.filter, form.fields)?;
+    let fields = query.fields.unwrap_or(choice.format.fields());
+    let form = Form { choice, fields: Some(fields), version };
+    let rows = records::all(&asked.view, &query.filter, fields)?;
     let mut response = formats::answer(&state.workers, rows, form, Some(slot)).await?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, attachment(form.choice.format, now)?);
     Ok(with_pending(response, asked.pending))

@@ -14,6 +14,7 @@ pub mod quarantine;
 pub mod ranges;
 pub mod record;
 pub mod records;
+pub mod sql;
 pub mod trends;
 pub mod updates;
 

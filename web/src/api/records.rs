@@ -45,8 +45,9 @@ pub async fn list(
     let asked = state.ask_at(now).await?;
     let request = PageRequest { limit: query.limit, cursor: query.cursor };
     let choice = Choice::of(query.format, &Format::ALL, &headers);
-    let form = Form { choice, fields: query.fields.unwrap_or(choice.format.fields()), version };
-    let page = records::listing(&asked.view, &query.filter, &request, form.fields).await?;
+    let fields = query.fields.unwrap_or(choice.format.fields());
+    let form = Form { choice, fields: Some(fields), version };
+    let page = records::listing(&asked.view, &query.filter, &request, fields).await?;
     let mut response = formats::answer(&state.workers, page.rows, form, None).await?;
     if let Some(link) = page.next.and_then(|cursor| next_link(&uri, &pairs, &cursor)) {
         response.headers_mut().insert(header::LINK, link);

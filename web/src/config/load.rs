@@ -147,17 +147,25 @@ impl Config {
             ),
             (quarantine.quota_bytes, QUOTA_PER_BODY, body, "quarantine.quota_bytes", "body_limit_bytes"),
         ];
+        let mut problems = Vec::new();
+        let server = self.store.clickhouse();
+        if server.is_some_and(|server| server.sql_password_file.is_some() && server.sql_user.is_none()) {
+            let message = "`store.clickhouse.sql_password_file` needs `store.clickhouse.sql_user`".to_owned();
+            problems.push(Problem { origin: name.to_owned(), message });
+        }
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
-        broken
-            .map(|(size, factor, unit, key, other)| Problem {
-                origin: name.to_owned(),
-                message: format!("`{key}` ({size}) must be at least {factor} times `{other}` ({unit})"),
-            })
-            .collect()
+        problems.extend(broken.map(|(size, factor, unit, key, other)| Problem {
+            origin: name.to_owned(),
+            message: format!("`{key}` ({size}) must be at least {factor} times `{other}` ({unit})"),
+        }));
+        problems
     }
 
     fn find_password(&mut self, given: Option<Password>) -> Result<(), ConfigError> {
         let Some(server) = self.store.clickhouse_mut() else { return Ok(()) };
+        if let Some(path) = &server.sql_password_file {
+            server.sql_password = Password::new(read(path)?.trim_end_matches(['\r', '\n']));
+        }
         match (given, &server.password_file) {
             (Some(password), _) => {
                 server.password = password;

@@ -70,6 +70,8 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// Finished days as files.
     pub datasets: Datasets,
+    /// What statements of users may take.
+    pub sql: Sql,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -143,6 +145,21 @@ pub struct Datasets {
     pub quota_bytes: u64,
 }
 
+/// Limits of statements of users, which share nothing with other questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sql {
+    /// Statements that run at the same time.
+    pub statements: usize,
+    /// Threads of all of them.
+    pub threads: usize,
+    /// Memory of one, in bytes.
+    pub memory_bytes: usize,
+    /// Rows of the answer to one.
+    pub rows: usize,
+    /// How long one may take to its last byte, in seconds.
+    pub time_s: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -163,6 +180,7 @@ impl Default for Config {
             drain: Drain::default(),
             maintenance: Maintenance::default(),
             datasets: Datasets::default(),
+            sql: Sql::default(),
             retention: telemetrics_schema::expiry::shipped(),
         }
     }
@@ -212,6 +230,12 @@ impl Default for Maintenance {
 impl Default for Datasets {
     fn default() -> Self {
         Self { quota_bytes: 16 * 1024 * MIB }
+    }
+}
+
+impl Default for Sql {
+    fn default() -> Self {
+        Self { statements: 2, threads: 2, memory_bytes: 128 * 1024 * 1024, rows: 1_000_000, time_s: 60 }
     }
 }
 

@@ -159,6 +159,29 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "store.clickhouse.sql_user",
+        unit: "",
+        kind: Kind::Text {
+            max_chars: NAME_CHARS,
+            set: |config, text| with_server(config, |server| server.sql_user = Some(text)),
+        },
+        doc: "User name for statements of POST /api/sql, which needs no right but SELECT. Without one, that of user.",
+        show: |config| {
+            let user = config.store.clickhouse().and_then(|server| server.sql_user.as_ref());
+            user.map_or_else(String::new, quoted)
+        },
+    },
+    Setting {
+        key: "store.clickhouse.sql_password_file",
+        unit: "",
+        kind: Kind::Path { set: |config, path| with_server(config, |server| server.sql_password_file = Some(path)) },
+        doc: "File that holds the password of sql_user, without the line end behind it. No file: no password.",
+        show: |config| {
+            let file = config.store.clickhouse().and_then(|server| server.sql_password_file.as_ref());
+            file.map_or_else(String::new, |path| quoted(path.display()))
+        },
+    },
+    Setting {
         key: "store.clickhouse.ca_file",
         unit: "",
         kind: Kind::Path { set: |config, path| with_server(config, |server| server.ca_file = Some(path)) },
@@ -367,6 +390,47 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Disk space of the files of finished days below /datasets/, beside the one that is being made. What had to \
               make room is made again when it is asked for.",
         show: |config| config.datasets.quota_bytes.to_string(),
+    },
+    Setting {
+        key: "sql.statements",
+        unit: "statements",
+        kind: Kind::Number { min: 1, max: 64, set: |config, number| config.sql.statements = to_usize(number) },
+        doc: "Statements of POST /api/sql that run at the same time. Others wait for their turn, and are answered 503 \
+              after sql.time_s.",
+        show: |config| config.sql.statements.to_string(),
+    },
+    Setting {
+        key: "sql.threads",
+        unit: "threads",
+        kind: Kind::Number { min: 1, max: 256, set: |config, number| config.sql.threads = to_usize(number) },
+        doc: "Threads that do nothing but work on statements, all of them together.",
+        show: |config| config.sql.threads.to_string(),
+    },
+    Setting {
+        key: "sql.memory_bytes",
+        unit: "bytes",
+        kind: Kind::Number {
+            min: MIB,
+            max: 64 * GIB,
+            set: |config, number| config.sql.memory_bytes = to_usize(number),
+        },
+        doc: "Memory of one statement, and of each of its queries in a ClickHouse server. Above it, it is answered 422, or \
+              broken off when its answer has begun.",
+        show: |config| config.sql.memory_bytes.to_string(),
+    },
+    Setting {
+        key: "sql.rows",
+        unit: "rows",
+        kind: Kind::Number { min: 1, max: 1_000_000_000, set: |config, number| config.sql.rows = to_usize(number) },
+        doc: "Most rows of the answer to one statement; /api/export has no such limit.",
+        show: |config| config.sql.rows.to_string(),
+    },
+    Setting {
+        key: "sql.time_s",
+        unit: "seconds",
+        kind: Kind::Number { min: 1, max: 86_400, set: |config, number| config.sql.time_s = number },
+        doc: "How long one statement may take, from its beginning to the last byte of its answer.",
+        show: |config| config.sql.time_s.to_string(),
     },
     Setting {
         key: "retention",

@@ -29,6 +29,12 @@ pub struct ClickHouse {
     pub password_file: Option<PathBuf>,
     /// The password itself; empty when the user has none.
     pub password: Password,
+    /// User of statements; `None` for the same one.
+    pub sql_user: Option<String>,
+    /// File that holds the password of that user.
+    pub sql_password_file: Option<PathBuf>,
+    /// That password itself.
+    pub sql_password: Password,
     /// File with the only certificates (PEM) that are trusted to sign the server's; without one, those of the system.
     pub ca_file: Option<PathBuf>,
     /// How long one request may take, in milliseconds.
@@ -52,6 +58,9 @@ impl ClickHouse {
             user: CLICKHOUSE_DEFAULT.to_owned(),
             password_file: None,
             password: Password::default(),
+            sql_user: None,
+            sql_password_file: None,
+            sql_password: Password::default(),
             ca_file: None,
             request_timeout_ms: REQUEST_TIMEOUT_MS_DEFAULT,
             is_compressed: true,

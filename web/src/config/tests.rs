@@ -50,6 +50,8 @@ fn every_setting_of_a_file_arrives() {
         database = "telemetry"
         user = "writer"
         password_file = "/run/secret"
+        sql_user = "reader"
+        sql_password_file = "/run/sql"
         ca_file = "/etc/ca.pem"
         request_timeout_ms = 5_000
         compression = "none"
@@ -77,6 +79,12 @@ fn every_setting_of_a_file_arrives() {
         cpu_share_percent = 10
         [datasets]
         quota_bytes = 1_048_576
+        [sql]
+        statements = 3
+        threads = 5
+        memory_bytes = 1_048_576
+        rows = 7
+        time_s = 9
         [retention]
         default_days = 0
         rules = [
@@ -91,6 +99,8 @@ fn every_setting_of_a_file_arrives() {
         database: "telemetry".into(),
         user: "writer".into(),
         password_file: Some(PathBuf::from("/run/secret")),
+        sql_user: Some("reader".into()),
+        sql_password_file: Some(PathBuf::from("/run/sql")),
         ca_file: Some(PathBuf::from("/etc/ca.pem")),
         request_timeout_ms: 5_000,
         is_compressed: false,
@@ -119,6 +129,7 @@ fn every_setting_of_a_file_arrives() {
             cpu_share_percent: 10,
         },
         datasets: Datasets { quota_bytes: 1_048_576 },
+        sql: Sql { statements: 3, threads: 5, memory_bytes: 1_048_576, rows: 7, time_s: 9 },
         retention: RetentionPolicy {
             default_days: 0,
             rules: vec![

@@ -12,13 +12,14 @@ use telemetrics_analytics::Error;
 use telemetrics_analytics::rows::{Batches, Rows};
 use telemetrics_schema::answer::Fields;
 use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::choice::{Choice, Format};
 use super::fault::Fault;
 use super::sink::{PIECES_WAITING, Piece, Pieces, Sink};
 use super::workers::{Slot, Workers};
-use super::{arrow_stream, csv, json, parquet_file};
+use super::{any, arrow_stream, csv, json, parquet_file};
 use crate::error::WebError;
 
 /// What an answer looks like.
@@ -26,8 +27,8 @@ use crate::error::WebError;
 pub struct Form {
     /// Format and compression.
     pub choice: Choice,
-    /// Which keys of a record.
-    pub fields: Fields,
+    /// Which keys of a record; `None` where rows are no records.
+    pub fields: Option<Fields>,
     /// What the client speaks: before HTTP/1.1 there are no chunks, and nothing tells an end from a break.
     pub version: Version,
 }
@@ -37,13 +38,30 @@ pub struct Form {
 /// # Errors
 /// What the question fails with before there is anything to send.
 pub async fn answer(workers: &Workers, rows: Rows, form: Form, slot: Option<Slot>) -> Result<Response, WebError> {
+    answer_within(workers, std::future::ready(Ok(rows)), form, slot, Deadline::none()).await
+}
+
+/// As [`answer`], with rows that are asked for on the threads of `workers`, and with an end to the time that all of it
+/// takes. That is looked at on the side of the reader, because the threads may be busy.
+///
+/// # Errors
+/// As [`answer`], and [`Error::TooMuch`] at the end of the time.
+pub async fn answer_within(
+    workers: &Workers,
+    rows: impl Future<Output = Result<Rows, Error>> + Send + 'static,
+    form: Form,
+    slot: Option<Slot>,
+    deadline: Deadline,
+) -> Result<Response, WebError> {
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
-    let writing = Writing { form, encoders: workers.threads(), stall_limit: workers.stall_limit() };
+    // The rows of a statement may have an order.
+    let encoders = if form.fields.is_some() { workers.threads() } else { 1 };
+    let writing = Writing { form, encoders, stall_limit: workers.stall_limit() };
     workers.spawn(async move {
         run(rows, writing, pieces).await;
         drop(slot);
     });
-    let body = first_piece(received).await?;
+    let body = first_piece(Received { pieces: received, deadline }).await?;
     if form.version < Version::HTTP_11 && body.size_hint().exact().is_none() {
         return Err(WebError::Impossible("An answer of this length needs HTTP/1.1".to_owned()));
     }
@@ -60,8 +78,49 @@ fn with_head(mut response: Response, choice: Choice) -> Response {
     response
 }
 
+/// When an answer has to be whole.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    end: Option<Instant>,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// Takes as long as its reader.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { end: None, limit: Duration::MAX }
+    }
+
+    /// `limit` from now on.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self { end: Instant::now().checked_add(limit), limit }
+    }
+
+    fn error(&self) -> Error {
+        Error::TooMuch(format!("it took longer than {} s", self.limit.as_secs()))
+    }
+}
+
+/// What a job sends, as long as there is time.
+pub(super) struct Received {
+    pieces: Receiver<Result<Piece, Fault>>,
+    deadline: Deadline,
+}
+
+impl Received {
+    async fn recv(&mut self) -> Option<Result<Piece, Fault>> {
+        let Some(end) = self.deadline.end else { return self.pieces.recv().await };
+        match tokio::time::timeout_at(end, self.pieces.recv()).await {
+            Ok(piece) => piece,
+            Err(_) => Some(Err(Fault::Question(self.deadline.error()))),
+        }
+    }
+}
+
 /// The body that begins with the first piece; when that is all, a body with a length.
-async fn first_piece(mut pieces: Receiver<Result<Piece, Fault>>) -> Result<Body, WebError> {
+async fn first_piece(mut pieces: Received) -> Result<Body, WebError> {
     match pieces.recv().await {
         Some(Ok(Piece::Last(bytes))) => Ok(Body::from(bytes)),
         Some(Ok(Piece::More(bytes))) => Ok(Body::from_stream(body(bytes, pieces))),
@@ -72,14 +131,14 @@ async fn first_piece(mut pieces: Receiver<Result<Piece, Fault>>) -> Result<Body,
 
 /// Where a body is.
 enum Place {
-    First(Bytes, Receiver<Result<Piece, Fault>>),
-    Between(Receiver<Result<Piece, Fault>>),
+    First(Bytes, Received),
+    Between(Received),
     End,
 }
 
 /// The bytes of an answer. Only the last piece ends it; a queue that ends without one is an error, which makes the server
 /// break the connection off.
-fn body(first: Bytes, pieces: Receiver<Result<Piece, Fault>>) -> impl Stream<Item = Result<Bytes, Fault>> {
+fn body(first: Bytes, pieces: Received) -> impl Stream<Item = Result<Bytes, Fault>> {
     stream::try_unfold(Place::First(first, pieces), async |place| {
         let mut pieces = match place {
             Place::First(bytes, pieces) => return Ok(Some((bytes, Place::Between(pieces)))),
@@ -104,8 +163,9 @@ struct Writing {
 }
 
 /// Writes an answer until its end, an error, or until nobody wants it.
-async fn run(rows: Rows, writing: Writing, pieces: Pieces) {
+async fn run(rows: impl Future<Output = Result<Rows, Error>>, writing: Writing, pieces: Pieces) {
     let written = async {
+        let rows = rows.await?;
         let schema = rows.schema();
         let sink = Sink::new(writing.form.choice.coding, pieces.clone(), writing.stall_limit)?;
         write(&schema, rows.open().await?, writing, sink).await
@@ -125,19 +185,21 @@ fn report(fault: &Fault, format: Format) {
     match fault {
         Fault::Left => info!(format, "an answer was not finished: {fault}"),
         Fault::Stalled(_) => warn!(format, "an answer was broken off: {fault}"),
-        Fault::Question(Error::TooMuch(_)) => debug!(format, "an answer was broken off: {fault}"),
+        Fault::Question(Error::TooMuch(_) | Error::Invalid(_)) => debug!(format, "an answer was broken off: {fault}"),
         Fault::Question(_) | Fault::Format(_) => tracing::error!(format, "an answer was broken off: {fault}"),
     }
 }
 
 async fn write(schema: &SchemaRef, rows: Batches, writing: Writing, mut sink: Sink) -> Result<(), Fault> {
-    let fields = writing.form.fields;
-    match writing.form.choice.format {
-        Format::Json => json::write(&json::LIST, fields, rows, &mut sink).await,
-        Format::Ndjson => json::write(&json::LINES, fields, rows, &mut sink).await,
-        Format::Csv => csv::write(fields, rows, &mut sink).await,
-        Format::Arrow => arrow_stream::write(schema, rows, &mut sink).await,
-        Format::Parquet => parquet_file::write(schema, rows, writing.encoders, &mut sink).await,
+    match (writing.form.choice.format, writing.form.fields) {
+        (Format::Json, Some(fields)) => json::write(&json::LIST, fields, rows, &mut sink).await,
+        (Format::Ndjson, Some(fields)) => json::write(&json::LINES, fields, rows, &mut sink).await,
+        (Format::Csv, Some(fields)) => csv::write(fields, rows, &mut sink).await,
+        (Format::Json, None) => any::write_json(&any::LIST, rows, &mut sink).await,
+        (Format::Ndjson, None) => any::write_json(&any::LINES, rows, &mut sink).await,
+        (Format::Csv, None) => any::write_csv(schema, rows, &mut sink).await,
+        (Format::Arrow, _) => arrow_stream::write(schema, rows, &mut sink).await,
+        (Format::Parquet, _) => parquet_file::write(schema, rows, writing.encoders, &mut sink).await,
     }?;
     sink.finish().await
 }
@@ -192,14 +254,10 @@ pub(super) mod testing {
     }
 
     /// The pieces of an answer as they go to the connection.
-    pub(in super::super) fn pieces(
-        choice: Choice,
-        fields: Fields,
-        (schema, rows): (SchemaRef, Batches),
-    ) -> Receiver<Result<Piece, Fault>> {
+    pub(in super::super) fn pieces(choice: Choice, fields: Fields, (schema, rows): (SchemaRef, Batches)) -> Received {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let writing = Writing {
-            form: Form { choice, fields, version: Version::HTTP_11 },
+            form: Form { choice, fields: Some(fields), version: Version::HTTP_11 },
             encoders: 2,
             stall_limit: Duration::from_mins(1),
         };
@@ -209,7 +267,7 @@ pub(super) mod testing {
                 let _nobody_wants_it = sender.send(Err(fault)).await;
             }
         });
-        pieces
+        Received { pieces, deadline: Deadline::none() }
     }
 
     /// All bytes of an answer.
@@ -301,7 +359,7 @@ mod tests {
         let (sender, pieces) = mpsc::channel(2);
         sender.send(Ok(Piece::More(Bytes::from_static(b"half")))).await.expect("sent");
         drop(sender);
-        let body = first_piece(pieces).await.expect("a body");
+        let body = first_piece(Received { pieces, deadline: Deadline::none() }).await.expect("a body");
         assert!(axum::body::to_bytes(body, 100).await.is_err());
     }
 
@@ -314,6 +372,21 @@ mod tests {
             let refused = first_piece(pieces(choice, Fields::all(), (schema, failure))).await.expect_err("refused");
             assert_eq!(refused.status(), 422, "{format:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_of_its_time_an_answer_breaks_off() {
+        let limit = Duration::from_secs(9);
+        let (sender, pieces) = mpsc::channel(2);
+        let refused = first_piece(Received { pieces, deadline: Deadline::after(limit) }).await.expect_err("late");
+        assert_eq!(refused.status(), 422);
+        assert!(refused.to_string().ends_with("it took longer than 9 s"), "{refused}");
+        assert!(sender.is_closed(), "the job is told");
+
+        let (sender, pieces) = mpsc::channel(2);
+        sender.send(Ok(Piece::More(Bytes::from_static(b"half")))).await.expect("sent");
+        let body = first_piece(Received { pieces, deadline: Deadline::after(limit) }).await.expect("a body");
+        assert!(axum::body::to_bytes(body, 100).await.is_err());
     }
 
     #[tokio::test]
@@ -343,7 +416,7 @@ mod tests {
         for format in Format::ALL {
             let (rows, asked) = endless();
             let choice = Choice { format, coding: Coding::Identity };
-            let pieces = pieces(choice, Fields::all(), rows);
+            let Received { pieces, .. } = pieces(choice, Fields::all(), rows);
             // The job goes on until its queue is full; then nothing is asked for any more.
             let mut before = usize::MAX;
             while before != asked.load(Relaxed) || pieces.is_empty() {

@@ -8,6 +8,7 @@
 //! What fits into the first piece is an answer with a length. Until that piece is full, an error has its own status; after
 //! it, an error breaks the answer off where it is, also inside compression, so that what is short never looks whole.
 
+mod any;
 mod arrow_stream;
 mod body;
 pub mod choice;
@@ -20,6 +21,6 @@ mod sink;
 mod table;
 mod workers;
 
-pub use body::{Form, answer};
+pub use body::{Deadline, Form, answer, answer_within};
 pub use choice::{Choice, Coding, Format};
 pub use workers::{EXPORTS_MAX, Slot, Workers};

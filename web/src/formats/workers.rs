@@ -19,13 +19,19 @@ const STALL_LIMIT: Duration = Duration::from_mins(5);
 /// Threads that read files. Reading many at once is no faster, and the allocator keeps memory for each of them.
 const BLOCKING_THREADS: usize = 4;
 
+/// Stack of a thread for statements: walking over one takes some kilobytes for each of its levels. What no statement
+/// needed takes no memory.
+const STATEMENT_STACK_BYTES: usize = 128 << 20;
+
 /// See the module; its jobs are cut off when it is dropped.
 pub struct Workers {
     handle: Handle,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     threads: usize,
-    exports: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    /// What waits when all turns are taken.
+    waiting: String,
     turn_limit: Duration,
     stall_limit: Duration,
 }
@@ -44,27 +50,49 @@ impl Workers {
     pub fn start() -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).max_blocking_threads(BLOCKING_THREADS).thread_name("answers").enable_all();
-        let runtime = builder.build()?;
+        builder.worker_threads(threads).thread_name("answers");
+        let mut workers = Self::built(builder, threads, EXPORTS_MAX)?;
+        workers.waiting = format!("{EXPORTS_MAX} exports run, and none of them ended in time");
+        (workers.turn_limit, workers.stall_limit) = (TURN_LIMIT, STALL_LIMIT);
+        Ok(workers)
+    }
+
+    /// Starts threads for statements of users, of which `at_once` have their turn and others wait for at most `limit`,
+    /// as long as one of them may take.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn for_statements(threads: usize, at_once: usize, limit: Duration) -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_name("sql").thread_stack_size(STATEMENT_STACK_BYTES);
+        let mut workers = Self::built(builder, threads, at_once)?;
+        workers.waiting = format!("{at_once} statements run, and none of them ended in time");
+        (workers.turn_limit, workers.stall_limit) = (limit, limit);
+        Ok(workers)
+    }
+
+    fn built(mut builder: Builder, threads: usize, turns: usize) -> io::Result<Self> {
+        let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
         Ok(Self {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
             threads,
-            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
-            turn_limit: TURN_LIMIT,
-            stall_limit: STALL_LIMIT,
+            turns: Arc::new(Semaphore::new(turns)),
+            waiting: String::new(),
+            turn_limit: Duration::ZERO,
+            stall_limit: Duration::ZERO,
         })
     }
 
-    /// Waits until an export may run.
+    /// Waits until an export or a statement may run.
     ///
     /// # Errors
     /// [`WebError::Unavailable`] when others take too long.
     pub async fn slot(&self) -> Result<Slot, WebError> {
-        let permit = tokio::time::timeout(self.turn_limit, Arc::clone(&self.exports).acquire_owned()).await;
+        let permit = tokio::time::timeout(self.turn_limit, Arc::clone(&self.turns).acquire_owned()).await;
         match permit {
             Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
-            _ => Err(WebError::Unavailable(format!("{EXPORTS_MAX} exports run, and none of them ended in time"))),
+            _ => Err(WebError::Unavailable(self.waiting.clone())),
         }
     }
 

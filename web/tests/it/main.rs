@@ -40,6 +40,7 @@ mod rollups_clickhouse;
 mod seeds;
 mod servers;
 mod space;
+mod sql;
 mod start;
 mod stop;
 mod store_move;

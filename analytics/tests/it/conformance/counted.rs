@@ -47,7 +47,7 @@ async fn sorted_examples(view: &View, filter: &RecordFilter, ids: &[i64]) -> Res
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn groups_are_equal(

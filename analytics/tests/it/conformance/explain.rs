@@ -176,5 +176,8 @@ async fn embedded_plan(frame: DataFrame) -> String {
     let text = displayable(plan.as_ref()).indent(false).to_string();
     let files = Regex::new(r"file_groups=\{.*?\]\}").expect("a pattern");
     let sizes = Regex::new(r"partition_sizes=\[[\d, ]*\]").expect("a pattern");
-    sizes.replace_all(&files.replace_all(&text, "file_groups=…"), "partition_sizes=…").into_owned()
+    // It follows from the predicate.
+    let pruning = Regex::new(r", pruning_predicate=.*").expect("a pattern");
+    let text = files.replace_all(&text, "file_groups=…");
+    pruning.replace_all(&sizes.replace_all(&text, "partition_sizes=…"), "").into_owned()
 }

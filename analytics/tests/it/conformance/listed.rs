@@ -38,7 +38,7 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn pages_are_equal_in_both_directions(

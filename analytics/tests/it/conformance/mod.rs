@@ -8,5 +8,6 @@ mod counted;
 mod explain;
 mod listed;
 mod plans;
+mod statements;
 mod stores;
 mod wire;

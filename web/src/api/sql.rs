@@ -1,0 +1,169 @@
+//! `POST /api/sql`: one statement of a user that only asks, over the tables of `telemetrics_analytics::sql`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Version, header};
+use axum::response::Response;
+use serde::Deserialize;
+use telemetrics_analytics::sql::{STATEMENT_BYTES_MAX, SqlLimits};
+use telemetrics_analytics::{Analytics, Error, sql};
+
+use super::params::{Pairs, no_duplicates};
+use super::with_pending;
+use crate::config::Sql;
+use crate::error::{InvalidParameter, WebError};
+use crate::formats::{self, Choice, Deadline, Form, Format, Workers};
+use crate::state::AppState;
+
+/// Largest body, in bytes: a form may write each byte of a statement with three, JSON with six.
+pub const BODY_BYTES_MAX: usize = 6 * STATEMENT_BYTES_MAX + 64;
+
+/// What statements run on, apart from everything else.
+#[derive(Clone)]
+pub struct Statements {
+    /// Who asks: in ClickHouse perhaps another user than that of our own questions.
+    pub analytics: Arc<Analytics>,
+    /// Its threads.
+    workers: Arc<Workers>,
+    limits: SqlLimits,
+    time_limit: Duration,
+}
+
+impl Statements {
+    /// Starts threads for statements over `analytics`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(config: &Sql, analytics: Arc<Analytics>) -> std::io::Result<Self> {
+        let time_limit = Duration::from_secs(config.time_s);
+        let workers = Arc::new(Workers::for_statements(config.threads, config.statements, time_limit)?);
+        let limits = SqlLimits { memory_bytes: config.memory_bytes, rows: config.rows, threads: config.threads };
+        Ok(Self { analytics, workers, limits, time_limit })
+    }
+}
+
+/// Answers a statement in the format that was asked for.
+///
+/// # Errors
+/// 400 says what is refused or wrong, 422 which limit was reached, 503 that too many statements run.
+pub async fn answer(
+    State(state): State<AppState>,
+    version: Version,
+    headers: HeaderMap,
+    Query(pairs): Query<Vec<(String, String)>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, WebError> {
+    let format = format(&pairs)?;
+    let body = body.map_err(|_| Error::TooMuch(format!("a statement has at most {STATEMENT_BYTES_MAX} bytes")))?;
+    let statement = statement(&headers, &body)?;
+    let statements = state.statements.clone();
+    let slot = statements.workers.slot().await?;
+    let deadline = Deadline::after(statements.time_limit);
+    let asked = state.ask_of(&statements.analytics, state.clock.now()).await?;
+    let (view, limits) = (asked.view, statements.limits);
+    // All of it happens on threads with room on their stacks.
+    let rows = async move { sql::answer(&view, &statement, &limits).await };
+    let form = Form { choice: Choice::of(format, &Format::ALL, &headers), fields: None, version };
+    let response = formats::answer_within(&statements.workers, rows, form, Some(slot), deadline).await?;
+    Ok(with_pending(response, asked.pending))
+}
+
+fn format(pairs: &Pairs) -> Result<Option<Format>, InvalidParameter> {
+    no_duplicates(pairs)?;
+    let mut format = None;
+    for (name, value) in pairs {
+        match name.as_str() {
+            "format" => format = Some(Format::parse(name, value, &Format::ALL)?),
+            _ => return Err(InvalidParameter::new(name, "is unknown: the statement is the body of the request")),
+        }
+    }
+    Ok(format)
+}
+
+/// A body of JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    sql: String,
+}
+
+/// The statement in a body: JSON, a form, or the text itself.
+fn statement(headers: &HeaderMap, body: &[u8]) -> Result<String, WebError> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/json" => {
+            let said = serde_json::from_slice::<Said>(body);
+            said.map(|said| said.sql).map_err(|_| impossible("The body has to be {\"sql\": \"...\"}"))
+        }
+        "application/x-www-form-urlencoded" => {
+            let fields: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
+            match fields.as_slice() {
+                [(name, value)] if name == "sql" => Ok(value.clone()),
+                _ => Err(impossible("A form has one field, sql; a statement alone is of the type text/plain")),
+            }
+        }
+        _ => match std::str::from_utf8(body) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(impossible("A statement is UTF-8")),
+        },
+    }
+}
+
+fn impossible(reason: &str) -> WebError {
+    WebError::Impossible(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn read(media_type: Option<&'static str>, body: &str) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(media_type) = media_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        }
+        statement(&headers, body.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_statement_comes_as_text_as_json_or_as_a_form() {
+        for (media_type, body) in [
+            (None, "SELECT 'a+b%20'"),
+            (Some("text/plain; charset=utf-8"), "SELECT 'a+b%20'"),
+            (Some("Application/JSON"), r#"{"sql": "SELECT 'a+b%20'"}"#),
+            (Some("application/x-www-form-urlencoded"), "sql=SELECT+'a%2Bb%2520'"),
+        ] {
+            assert_eq!(read(media_type, body).as_deref(), Ok("SELECT 'a+b%20'"), "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_in_words() {
+        for (media_type, body) in [
+            ("application/json", "SELECT 1"),
+            ("application/json", r#"{"sql": 1}"#),
+            ("application/json", r#"{"sql": "SELECT 1", "rows": 1}"#),
+            ("application/x-www-form-urlencoded", "SELECT 1"),
+            ("application/x-www-form-urlencoded", "sql=SELECT 1&sql=SELECT 2"),
+        ] {
+            assert!(read(Some(media_type), body).is_err(), "{media_type}: {body}");
+        }
+    }
+
+    #[test]
+    fn the_format_is_the_only_parameter() {
+        let pairs = |text: &str| url::form_urlencoded::parse(text.as_bytes()).into_owned().collect::<Vec<_>>();
+        assert_eq!(format(&pairs("")), Ok(None));
+        assert_eq!(format(&pairs("format=csv")), Ok(Some(Format::Csv)));
+        for bad in ["format=xlsx", "sql=SELECT 1", "format=csv&format=csv"] {
+            assert!(format(&pairs(bad)).is_err(), "{bad}");
+        }
+    }
+}

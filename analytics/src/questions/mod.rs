@@ -3,15 +3,18 @@
 pub mod collectors;
 pub mod contents;
 pub mod counts;
+pub mod crash_totals;
 pub mod crashes;
 pub mod cursor;
 pub mod expired;
+pub mod frames;
 pub mod guilty;
 pub mod hardware;
 pub mod keys;
 pub mod offered;
 pub mod population;
 pub mod records;
+pub mod regrouped;
 mod source;
 pub mod stacks;
 pub mod systems;

@@ -14,6 +14,7 @@ pub mod filter;
 mod guilty_of;
 pub mod questions;
 pub mod regex;
+pub mod regroup;
 mod rollup;
 pub mod rows;
 pub mod sizes;

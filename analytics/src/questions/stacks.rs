@@ -1,5 +1,7 @@
 //! Stacks: which ones records have and how many have each, and payloads that show their frames.
 
+use std::collections::HashMap;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::dataframe::DataFrame;
@@ -65,6 +67,18 @@ pub async fn seen(view: &View, filter: &RecordFilter, limit: usize) -> Result<Se
     let has_more = stacks.len() > limit;
     stacks.truncate(limit);
     Ok(SeenStacks { stacks, has_more })
+}
+
+/// How many records that pass `filter` have each stack.
+///
+/// # Errors
+/// [`Error::TooMuch`] above [`STACKS_MAX`]; else as the store's: see [`Error`].
+pub async fn records_by_stack(view: &View, filter: &RecordFilter) -> Result<HashMap<i64, u64>, Error> {
+    let SeenStacks { stacks, has_more } = seen(view, filter, STACKS_MAX).await?;
+    if has_more {
+        return Err(Error::TooMuch(format!("There are more than {STACKS_MAX} stacks; choose a shorter window.")));
+    }
+    Ok(stacks.into_iter().map(|seen| (seen.stack_id, seen.records)).collect())
 }
 
 /// The plan of [`seen`], with one stack more than asked for when there are more.

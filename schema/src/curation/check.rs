@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     COMMENT_CHARS_MAX, CURATED_BYTES_MAX, Change, Curated, ENTRY_BYTES_MAX, Entry, Field, Frame, HISTORY_BYTES_MAX,
-    HISTORY_ENTRIES_MAX, History, NAME_BYTES_MAX, WHO_CHARS_MAX, What, is_always_filter,
+    HISTORY_ENTRIES_MAX, History, NAME_BYTES_MAX, WHO_CHARS_MAX, What,
 };
+use crate::payload::is_always_filtered;
 
 /// Why an edit is not taken, by what has to be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +99,7 @@ pub(super) fn check_change(change: &Change) -> Result<(), Refusal> {
     }
     match change {
         Change::CommentSet(_, text) => check_comment(text),
-        Change::FilterAdded(frame) | Change::FilterRemoved(frame) if is_always_filter(frame) => {
+        Change::FilterAdded(frame) | Change::FilterRemoved(frame) if is_always_filtered(&frame.function) => {
             invalid(format!("{frame} is in every crash and always a filter"))
         }
         _ => Ok(()),

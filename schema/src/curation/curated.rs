@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
 use super::Change;
+use crate::payload::{Filters, guilty_id, shown_name};
 
 /// Part of every [`Curated::rules_id`]. To be raised when the rule changes by which filters choose a guilty frame.
 const RULES_VERSION: u64 = 1;
@@ -29,6 +30,20 @@ impl Frame {
     /// The frame of these names.
     pub fn new(function: impl Into<String>, module: impl Into<String>) -> Self {
         Self { function: function.into(), module: module.into() }
+    }
+}
+
+impl Frame {
+    /// The same frame with the name of its function as it is shown, where that is a mangled one.
+    #[must_use]
+    pub fn as_shown(self) -> Self {
+        Self { function: shown_name(&self.function).into_owned(), ..self }
+    }
+
+    /// Its identity as a guilty.
+    #[must_use]
+    pub fn guilty_id(&self) -> i64 {
+        guilty_id(&self.function, &self.module)
     }
 }
 
@@ -62,19 +77,12 @@ pub struct Cell {
 /// What users have said, as it holds at one place of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Curated {
-    /// Frames that are never guilty, without those that never are anyway ([`is_always_filter`]).
+    /// Frames that are never guilty, without those that never are anyway ([`crate::payload::is_always_filtered`]).
     pub filters: BTreeSet<Frame>,
     /// Comments on guilties; none is empty.
     pub comments: BTreeMap<Frame, String>,
     /// Guilties that nobody wants to see.
     pub hidden: BTreeSet<Frame>,
-}
-
-/// Whether the frame is in every crash and so is a filter that nobody can add or remove.
-#[must_use]
-pub fn is_always_filter(frame: &Frame) -> bool {
-    let function = frame.function.as_str();
-    function == "_start()" || (function.starts_with("__libc_start_main") && function.ends_with("()"))
 }
 
 impl Curated {
@@ -128,6 +136,12 @@ impl Curated {
         both
     }
 
+    /// The filters as the rule of the guilty frame takes them.
+    #[must_use]
+    pub fn rules(&self) -> Filters {
+        self.filters.iter().map(|frame| (&frame.function, &frame.module)).collect()
+    }
+
     /// Names the filters: equal for equal sets of them on every server and for ever, from 1 to 2^53 - 1.
     ///
     /// What filters make of stacks may be kept under this number. Comments and hidden guilties have no part in it.
@@ -161,20 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_every_crash_is_always_a_filter() {
-        for (function, module) in [
-            ("_start()", "libc.so.6"),
-            ("__libc_start_main()", "/usr/lib64/libc.so.6"),
-            ("__libc_start_main@@GLIBC_2.34()", "libc.so.6"),
-            ("__libc_start_main()", "/lib64/libc-2.26.so"),
-        ] {
-            assert!(is_always_filter(&Frame::new(function, module)), "{function} {module}");
+    fn a_mangled_name_becomes_what_is_shown() {
+        assert_eq!(Frame::new("_ZN3foo3barEv()", "m").as_shown().function, "foo::bar()");
+        for name in ["raise()", "???", "? vsnprintf", "foo::bar()"] {
+            assert_eq!(Frame::new(name, "m").as_shown(), Frame::new(name, "m"));
         }
-        for (function, module) in
-            [("start()", "libc.so.6"), ("__libc_start_main", "libc.so.6"), ("raise()", "libc.so.6")]
-        {
-            assert!(!is_always_filter(&Frame::new(function, module)), "{function} {module}");
-        }
+        assert!(filters(&[("f()", "m")]).rules().contains("f()", "m"));
     }
 
     /// Servers of all times have to agree on these.

@@ -98,6 +98,13 @@ impl Change {
         }
     }
 
+    /// The same change with the name of the function as it is shown.
+    #[must_use]
+    pub fn as_shown(self) -> Self {
+        let (Cell { field, frame }, value) = (self.cell(), self.value().map(str::to_owned));
+        Self::of(Cell { field, frame: frame.as_shown() }, value.as_deref())
+    }
+
     /// The cell that it is about.
     #[must_use]
     pub fn cell(&self) -> Cell {

@@ -28,7 +28,7 @@ mod exported;
 mod history;
 
 pub use check::Refusal;
-pub use curated::{Cell, Curated, Field, Frame, differences, is_always_filter};
+pub use curated::{Cell, Curated, Field, Frame, differences};
 pub use entry::{Change, Entry, UnreadableEntry, What};
 pub use exported::{export, import};
 pub use history::History;

@@ -1,6 +1,7 @@
 //! The description of the API, `/api/openapi.json`: made of the handlers, whose attributes say what they take and give.
 
 pub mod answers;
+pub mod curation;
 pub mod parameters;
 
 use std::sync::LazyLock;
@@ -19,6 +20,7 @@ use crate::api;
     tags(
         (name = "records", description = "Records, newest first."),
         (name = "aggregations", description = "Counts, from rollups where those have what is asked for."),
+        (name = "curation", description = "Filters, comments and hidden guilties: a history that only grows."),
         (name = "exports", description = "Everything, in the formats of analysts' tools."),
         (name = "quarantine", description = "What breaks a rule or is refused by the store; each collector has its own."),
     ),
@@ -37,6 +39,12 @@ use crate::api;
         api::hardware::machine_checks,
         api::hardware::thermal,
         api::updates::show,
+        api::curation::show,
+        api::curation::edit,
+        api::curation::undo,
+        api::curation::history,
+        api::curation::export,
+        api::curation::import,
         api::export::export,
         api::datasets::list,
         api::datasets::file,

@@ -102,7 +102,8 @@ fn curate(server: &Server) {
     assert_eq!(shown["rules_id"], body_of(&answer)["rules_id"]);
     assert_ne!(shown["rules_id"], empty["rules_id"]);
     assert_eq!((&shown["filters"], &shown["hidden"]), (&json!([frame]), &json!([])));
-    assert_eq!(shown["comments"], json!([with(json!({ "text": "fixed in 30 ?" }))]));
+    let guilty_id = shown["comments"][0]["guilty_id"].as_i64().expect("a number");
+    assert_eq!(shown["comments"], json!([with(json!({ "guilty_id": guilty_id, "text": "fixed in 30 ?" }))]));
 
     // As a form of a page.
     let form = "based_on=1&who=ann&change=hidden&function=f%28%29&module=m";

@@ -59,7 +59,7 @@ pub(super) async fn edit(headers: &HeaderMap, body: Body) -> Result<Edit, WebErr
         return Ok(edit_of_form(&pairs(&bytes))?);
     }
     let ChangesBody { based_on, who, changes } = json(&bytes)?;
-    Ok(Edit { based_on, who: named(who), what: What::Changes(changes) })
+    Ok(Edit { based_on, who: named(who), what: shown(changes) })
 }
 
 /// Reads the body of an undo.
@@ -114,6 +114,11 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WebError> {
     serde_json::from_slice(bytes).map_err(|error| WebError::Impossible(format!("The body cannot be read: {error}")))
 }
 
+/// Filters are compared with names as they are shown; scripts know the mangled ones of payloads.
+fn shown(changes: Vec<Change>) -> What {
+    What::Changes(changes.into_iter().map(Change::as_shown).collect())
+}
+
 /// An empty name is none: forms send one.
 fn named(who: Option<String>) -> Option<String> {
     who.map(|who| who.trim().to_owned()).filter(|who| !who.is_empty())
@@ -158,7 +163,7 @@ fn edit_of_form(pairs: &Pairs) -> Result<Edit, InvalidParameter> {
     begun.finish(&mut changes)?;
     let mut common = Common::default();
     common.take_all(&others, |_, _| Ok(false))?;
-    Ok(Edit { based_on: common.based_on()?, who: common.who, what: What::Changes(changes) })
+    Ok(Edit { based_on: common.based_on()?, who: common.who, what: shown(changes) })
 }
 
 fn undo_of_form(pairs: &Pairs) -> Result<Edit, InvalidParameter> {

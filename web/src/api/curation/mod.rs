@@ -16,6 +16,7 @@ use telemetrics_schema::curation::export as exported;
 use super::params::{self, Pairs};
 use crate::curation::{CurationError, PAGE_ENTRIES_MAX};
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, curation as described};
 use crate::state::AppState;
 use shown::{Page, Saved, Shown};
 
@@ -28,6 +29,14 @@ const NDJSON: &str = "application/x-ndjson";
 ///
 /// # Errors
 /// 503 when the store cannot be read.
+#[utoipa::path(
+    get,
+    path = "/api/curation",
+    operation_id = "curation",
+    summary = "What holds",
+    tag = "curation",
+    responses((status = 200, description = "The state.", body = described::Curated), answers::Refused),
+)]
 pub async fn show(State(state): State<AppState>) -> Result<Response, WebError> {
     let state = state.curation.state().await?;
     Ok(Json(Shown::of(&state)).into_response())
@@ -37,6 +46,15 @@ pub async fn show(State(state): State<AppState>) -> Result<Response, WebError> {
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used, 503 when the store cannot be read.
+#[utoipa::path(
+    get,
+    path = "/api/curation/history",
+    operation_id = "curation_history",
+    summary = "Who changed what",
+    tag = "curation",
+    params(described::OfHistory),
+    responses((status = 200, description = "The entries.", body = described::History), answers::Refused),
+)]
 pub async fn history(
     State(state): State<AppState>,
     Query(pairs): Query<Vec<(String, String)>>,
@@ -55,6 +73,14 @@ pub async fn history(
 ///
 /// # Errors
 /// 503 when the store cannot be read.
+#[utoipa::path(
+    get,
+    path = "/api/curation/export",
+    operation_id = "curation_export",
+    summary = "What holds, as a file to review",
+    tag = "curation",
+    responses((status = 200, description = "A line of JSON for each thing.", content((String = "application/x-ndjson"))), answers::Refused),
+)]
 pub async fn export(State(state): State<AppState>) -> Result<Response, WebError> {
     let state = state.curation.state().await?;
     let file = exported(&state.curated).map_err(|error| CurationError::Unavailable(error.to_string()))?;
@@ -67,6 +93,15 @@ pub async fn export(State(state): State<AppState>) -> Result<Response, WebError>
 ///
 /// # Errors
 /// 400 when they cannot be made, 409 when they are based on another entry than the last, 503 when they cannot be saved.
+#[utoipa::path(
+    post,
+    path = "/api/curation",
+    operation_id = "curate",
+    summary = "Change something",
+    tag = "curation",
+    request_body(content = described::Edit, content_type = "application/json"),
+    responses((status = 200, description = "It is saved.", body = described::Saved), described::NotSaved),
+)]
 pub async fn edit(State(state): State<AppState>, headers: HeaderMap, body: Body) -> Result<Json<Saved>, WebError> {
     let edit = body::edit(&headers, body).await?;
     Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, edit.who).await?))
@@ -76,6 +111,15 @@ pub async fn edit(State(state): State<AppState>, headers: HeaderMap, body: Body)
 ///
 /// # Errors
 /// As those of [`edit`].
+#[utoipa::path(
+    post,
+    path = "/api/curation/undo",
+    operation_id = "curation_undo",
+    summary = "Take an entry back",
+    tag = "curation",
+    request_body(content = described::Undo, content_type = "application/json"),
+    responses((status = 200, description = "It is saved.", body = described::Saved), described::NotSaved),
+)]
 pub async fn undo(State(state): State<AppState>, headers: HeaderMap, body: Body) -> Result<Json<Saved>, WebError> {
     let edit = body::undo(&headers, body).await?;
     Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, edit.who).await?))
@@ -85,6 +129,16 @@ pub async fn undo(State(state): State<AppState>, headers: HeaderMap, body: Body)
 ///
 /// # Errors
 /// As those of [`edit`]; what cannot be used of the file is named with its line.
+#[utoipa::path(
+    post,
+    path = "/api/curation/import",
+    operation_id = "curation_import",
+    summary = "Make it as a file says",
+    tag = "curation",
+    params(described::OfImport),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 200, description = "It is saved, or was so already.", body = described::Saved), described::NotSaved),
+)]
 pub async fn import(
     State(state): State<AppState>,
     Query(pairs): Query<Vec<(String, String)>>,

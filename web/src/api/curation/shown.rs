@@ -13,13 +13,21 @@ pub(super) struct Shown<'a> {
     rules_id: i64,
     filters: Vec<&'a Frame>,
     comments: Vec<Commented<'a>>,
-    hidden: Vec<&'a Frame>,
+    hidden: Vec<Guilty<'a>>,
+}
+
+/// A frame that may be the cause of crashes.
+#[derive(Serialize)]
+struct Guilty<'a> {
+    guilty_id: i64,
+    #[serde(flatten)]
+    frame: &'a Frame,
 }
 
 #[derive(Serialize)]
 struct Commented<'a> {
-    function: &'a str,
-    module: &'a str,
+    #[serde(flatten)]
+    guilty: Guilty<'a>,
     text: &'a str,
 }
 
@@ -52,15 +60,20 @@ struct Past {
 impl<'a> Shown<'a> {
     pub(super) fn of(state: &'a State) -> Self {
         let curated = &state.curated;
-        let comment =
-            |(Frame { function, module }, text): (&'a Frame, &'a String)| Commented { function, module, text };
+        let comment = |(frame, text): (&'a Frame, &'a String)| Commented { guilty: Guilty::of(frame), text };
         Self {
             sequence: state.sequence,
             rules_id: curated.rules_id(),
             filters: curated.filters.iter().collect(),
             comments: curated.comments.iter().map(comment).collect(),
-            hidden: curated.hidden.iter().collect(),
+            hidden: curated.hidden.iter().map(Guilty::of).collect(),
         }
+    }
+}
+
+impl<'a> Guilty<'a> {
+    fn of(frame: &'a Frame) -> Self {
+        Self { guilty_id: frame.guilty_id(), frame }
     }
 }
 

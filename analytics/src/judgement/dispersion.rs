@@ -84,8 +84,12 @@ mod tests {
 
     #[test]
     fn one_that_stays_counts_for_less() {
-        let exposure =
-            |machine_days, busiest| Exposure { build: String::new(), machines: 0, machine_days, busiest_day_machines: busiest };
+        let exposure = |machine_days, busiest| Exposure {
+            build: String::new(),
+            machines: 0,
+            machine_days,
+            busiest_day_machines: busiest,
+        };
         let effect = |recurrence, exposure: &Exposure| design_effect(recurrence, std::iter::once(exposure));
         assert!((effect(0.5, &exposure(100, 100)) - 1.0).abs() < 1e-12, "one day each");
         assert!((effect(0.0, &exposure(900, 100)) - 1.0).abs() < 1e-12, "nobody comes back");

@@ -181,9 +181,7 @@ mod tests {
 
     #[test]
     fn small_numbers_are_quiet() {
-        let nearly = |machines, last_days| {
-            tables(1, &[1_000_000, last_days], &[&[(0, 0), (machines, machines)]])
-        };
+        let nearly = |machines, last_days| tables(1, &[1_000_000, last_days], &[&[(0, 0), (machines, machines)]]);
         assert_eq!(found(&nearly(STRUCK_MACHINES_MIN, MACHINE_DAYS_MIN)).len(), 1);
         assert_eq!(found(&nearly(STRUCK_MACHINES_MIN - 1, MACHINE_DAYS_MIN)), []);
         assert_eq!(found(&nearly(STRUCK_MACHINES_MIN, MACHINE_DAYS_MIN - 1)), []);
@@ -193,7 +191,11 @@ mod tests {
     #[test]
     fn one_machine_that_breaks_is_no_regression() {
         // Ten machines that crash now and then, and one that crashes daily on the last build, with five ids in 14 days.
-        let one = tables(14, &STEADY, &[&[(10, 10), (10, 10), (10, 10), (10, 10), (15, 24)], &[(0, 0), (0, 0), (0, 0), (0, 0), (5, 14)]]);
+        let one = tables(
+            14,
+            &STEADY,
+            &[&[(10, 10), (10, 10), (10, 10), (10, 10), (15, 24)], &[(0, 0), (0, 0), (0, 0), (0, 0), (5, 14)]],
+        );
         assert_eq!(found(&one), []);
         let many = tables(14, &STEADY, &[&[(0, 0), (0, 0), (0, 0), (0, 0), (14, 14)]]);
         assert_eq!(found(&many).len(), 1, "as many days of machines of their own are one");

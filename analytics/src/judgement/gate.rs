@@ -174,7 +174,10 @@ mod tests {
         assert_eq!(verdict(GATE_MACHINES_MIN - 1, MACHINE_DAYS_MIN), Verdict::Unknown);
         assert_eq!(verdict(GATE_MACHINES_MIN, MACHINE_DAYS_MIN - 1), Verdict::Unknown);
         let unheard = gate(&Tables { exposures: vec![exposure("20", 1_000, 3_000)], strikes: vec![] }, "30", "20");
-        assert_eq!((unheard.verdict, unheard.build.is_enough, unheard.against.is_enough), (Verdict::Unknown, false, true));
+        assert_eq!(
+            (unheard.verdict, unheard.build.is_enough, unheard.against.is_enough),
+            (Verdict::Unknown, false, true)
+        );
     }
 
     #[test]

@@ -143,7 +143,8 @@ mod tests {
     fn intervals_of_strikes_stand_machines_that_crash_often() {
         const MEAN: f64 = 0.2;
         let mut chance = Chance::new(11);
-        let mut unit = move || (f64::from(u32::try_from(chance.bits() >> 32).expect("32 bits")) + 0.5) / 4_294_967_296.0;
+        let mut unit =
+            move || (f64::from(u32::try_from(chance.bits() >> 32).expect("32 bits")) + 0.5) / 4_294_967_296.0;
         let mut holds = 0;
         for _ in 0..400 {
             let mut counts = Counts::default();

@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn bounds_hold_whatever_the_phase_of_the_ids_is() {
-        for (window_h, begins_h) in (1..24 * 15).step_by(5).flat_map(|window| (0..72).map(move |begin| (window, begin))) {
+        for (window_h, begins_h) in (1..24 * 15).step_by(5).flat_map(|window| (0..72).map(move |begin| (window, begin)))
+        {
             let ids = (begins_h + window_h - 1) / 72 - begins_h / 72 + 1;
             let bounds = machine_bounds(ids, window_h.div_ceil(24));
             assert_eq!(bounds.at_least, 1, "{ids} ids in {window_h} hours");

@@ -49,15 +49,24 @@ pub(super) fn counted(view: &View, filter: &RecordFilter, keys: &[&str], grain: 
     Ok(Source { rows, records: count(lit(1_i64)), received: col("ts_reception") })
 }
 
+/// Rows that each stand for a machine, once or several times.
+pub(super) struct Machines {
+    /// The rows that pass the filter, with the columns that were asked for.
+    pub(super) rows: DataFrame,
+    /// When its heartbeat was received, exact to the day.
+    pub(super) received: Expr,
+}
+
 /// The machines whose heartbeats pass `filter`, with the columns `keys`; whatever it says of classifications is put
-/// aside. Each is there once or several times.
-pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Result<DataFrame, Error> {
+/// aside.
+pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Result<Machines, Error> {
     let classification = Some(ClassPattern::Exact(HEARTBEAT.to_owned()));
     let heartbeats = RecordFilter { classification, ..filter.clone() };
-    match of_rollup(view, &heartbeats, keys, Rollup::DailyMachine)? {
-        Some(rows) => Ok(rows),
-        None => Ok(heartbeats.of(view.records()?)?),
-    }
+    let rollup = Rollup::DailyMachine;
+    Ok(match of_rollup(view, &heartbeats, keys, rollup)? {
+        Some(rows) => Machines { rows, received: col(rollup.bucket()) },
+        None => Machines { rows: heartbeats.of(view.records()?)?, received: col("ts_reception") },
+    })
 }
 
 /// The records that have a stack and pass `filter`, ready to be counted by the columns `keys`, with or without the stack,

@@ -9,6 +9,7 @@ mod charts;
 mod collectors;
 mod crashes;
 mod curation;
+mod crash_rates;
 mod datasets;
 mod durability;
 mod exports;

@@ -8,6 +8,7 @@ use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::collectors::last_receptions;
 use telemetrics_analytics::questions::contents::{checksums, contents, count_of, records_of};
 use telemetrics_analytics::questions::counts::{GROUPS_MAX, counts};
+use telemetrics_analytics::questions::crash_rate::{Scope, tables};
 use telemetrics_analytics::questions::expired::expired;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::offered::offered;

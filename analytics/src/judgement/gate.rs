@@ -65,10 +65,12 @@ pub fn gate(tables: &Tables, build: &str, against: &str) -> Gate {
     let history = History::new(tables);
     let (build, against) = (hearing(&history, build), hearing(&history, against));
     let suspicions = suspicions(&history, &build, &against);
-    let verdict = match suspicions.iter().any(|it| it.holds) {
-        true => Verdict::Hold,
-        false if build.is_enough && against.is_enough => Verdict::Pass,
-        false => Verdict::Unknown,
+    let verdict = if suspicions.iter().any(|it| it.holds) {
+        Verdict::Hold
+    } else if build.is_enough && against.is_enough {
+        Verdict::Pass
+    } else {
+        Verdict::Unknown
     };
     Gate { verdict, build, against, suspicions }
 }

@@ -26,7 +26,7 @@ mod tables;
 
 pub use comparison::{Comparison, RATIO_BORNE, Side};
 pub use findings::{Change, FALSE_REPORTS, Finding, MACHINE_DAYS_MIN, STRUCK_MACHINES_MIN, findings};
-pub use gate::{GATE_MACHINES_MIN, Gate, Hearing, QUIET_CAUSES_MAX, Verdict, gate};
+pub use gate::{GATE_MACHINES_MIN, Gate, Hearing, QUIET_CAUSES_MAX, Suspicion, Verdict, gate};
 pub use rates::{BuildRates, Interval, Rate, rates};
 pub use rotation::{ID_LIFETIME_DAYS, MachineBounds, ids_of_a_machine_max, machine_bounds};
 pub use tables::{Cause, Counts, Exposure, Strikes, Tables};

@@ -52,17 +52,16 @@ fn beta(a: f64, b: f64, x: f64) -> f64 {
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     const STEPS_MAX: u32 = 10_000;
     const NEAR: f64 = 1e-13;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let (mut c, mut fraction) = (1.0, d);
-    for step in 1..=STEPS_MAX {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
+    let mut down = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
+    let (mut up, mut fraction) = (1.0, down);
+    for step in (1..=STEPS_MAX).map(f64::from) {
+        let even = step * (b - step) * x / ((a + 2.0 * step - 1.0) * (a + 2.0 * step));
+        let odd = -(a + step) * (a + b + step) * x / ((a + 2.0 * step) * (a + 2.0 * step + 1.0));
         let mut change = 1.0;
         for term in [even, odd] {
-            d = 1.0 / away_from_zero(1.0 + term * d);
-            c = away_from_zero(1.0 + term / c);
-            change = d * c;
+            down = 1.0 / away_from_zero(1.0 + term * down);
+            up = away_from_zero(1.0 + term / up);
+            change = up * down;
             fraction *= change;
         }
         if (change - 1.0).abs() < NEAR {

@@ -115,7 +115,7 @@ async fn exposures(view: &View, filter: &RecordFilter) -> Result<Vec<Exposure>, 
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn exposure_plan(view: &View, filter: &RecordFilter, by_day: bool) -> Result<DataFrame, Error> {
     let heartbeats = source::machines(view, &of_machines(filter), &[BUILD, MACHINE])?;
-    let day = by_day.then(|| date_trunc(lit(DAY), heartbeats.received).alias(DAY));
+    let day = by_day.then(|| heartbeats.day.alias(DAY));
     let keys = [Some(col(BUILD)), day].into_iter().flatten().collect();
     at_most(heartbeats.rows.aggregate(keys, vec![count_distinct(col(MACHINE)).alias(MACHINES)])?)
 }

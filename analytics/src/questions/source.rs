@@ -1,6 +1,7 @@
 //! Where a question that counts reads from, rollups or records: the one place that chooses.
 
 use datafusion::dataframe::DataFrame;
+use datafusion::functions::expr_fn::date_trunc;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::rollups::{HEARTBEAT, RECORDS_COUNT, Rollup, STACK_ID};
@@ -53,8 +54,8 @@ pub(super) fn counted(view: &View, filter: &RecordFilter, keys: &[&str], grain: 
 pub(super) struct Machines {
     /// The rows that pass the filter, with the columns that were asked for.
     pub(super) rows: DataFrame,
-    /// When its heartbeat was received, exact to the day.
-    pub(super) received: Expr,
+    /// The UTC day of the heartbeat.
+    pub(super) day: Expr,
 }
 
 /// The machines whose heartbeats pass `filter`, with the columns `keys`; whatever it says of classifications is put
@@ -63,10 +64,11 @@ pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Res
     let classification = Some(ClassPattern::Exact(HEARTBEAT.to_owned()));
     let heartbeats = RecordFilter { classification, ..filter.clone() };
     let rollup = Rollup::DailyMachine;
-    Ok(match of_rollup(view, &heartbeats, keys, rollup)? {
-        Some(rows) => Machines { rows, received: col(rollup.bucket()) },
-        None => Machines { rows: heartbeats.of(view.records()?)?, received: col("ts_reception") },
-    })
+    if let Some(rows) = of_rollup(view, &heartbeats, keys, rollup)? {
+        return Ok(Machines { rows, day: col(rollup.bucket()) });
+    }
+    let day = date_trunc(lit(rollup.bucket()), col("ts_reception"));
+    Ok(Machines { rows: heartbeats.of(view.records()?)?, day })
 }
 
 /// The records that have a stack and pass `filter`, ready to be counted by the columns `keys`, with or without the stack,

@@ -48,6 +48,18 @@ async fn sorted_examples(view: &View, filter: &RecordFilter, ids: &[i64]) -> Res
 }
 
 proptest! {
+    // Each case asks six questions of each store.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn what_is_judged_is_equal(filter in with_window(), policy in policies(), now in instants()) {
+        let views = Stores::shared().views(&policy, now);
+        let question = (&filter, &policy, now);
+        views.answer(&question, async |view| tables(view, &filter, Scope::Failures).await);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]

@@ -4,6 +4,13 @@
 //! It shares nothing with what judges its counts but the form of the tables. Everything is drawn machine by machine in
 //! continuous time, and counted with the true machine at hand.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "days, machines and causes are small numbers"
+)]
+
 use telemetrics_analytics::judgement::{Cause, Counts, Exposure, Strikes, Tables};
 use telemetrics_testkit::Chance;
 
@@ -84,7 +91,7 @@ struct Crash {
 /// When each build that a machine runs begins, the last one first.
 type Course = Vec<(f64, usize)>;
 
-fn build_at(course: &Course, day: f64) -> usize {
+fn build_at(course: &[(f64, usize)], day: f64) -> usize {
     course.iter().find(|(begin, _)| *begin <= day).expect("a machine begins with a build").1
 }
 
@@ -250,7 +257,7 @@ fn id_at(day: f64, phase: f64) -> usize {
 
 impl Count {
     /// A heartbeat on each day, at the machine's own time of day.
-    fn heartbeats(&mut self, draw: &mut Draw, on: &[usize], course: &Course, phase: f64) {
+    fn heartbeats(&mut self, draw: &mut Draw, on: &[usize], course: &[(f64, usize)], phase: f64) {
         let time = draw.unit();
         let mut last = None;
         for &day in on {
@@ -264,7 +271,7 @@ impl Count {
     }
 
     /// Crashes of one machine, by cause and time, so that equal keys follow each other.
-    fn crashes(&mut self, crashes: &[Crash], course: &Course, phase: f64, planted: usize, plan: &Plan) {
+    fn crashes(&mut self, crashes: &[Crash], course: &[(f64, usize)], phase: f64, planted: usize, plan: &Plan) {
         self.add(crashes.iter().filter(|crash| crash.from_factor <= 1.0), course, phase, |cause| cause);
         if crashes.iter().any(|crash| crash.cause == planted) {
             for (number, factor) in plan.factors.iter().enumerate() {
@@ -277,7 +284,7 @@ impl Count {
     fn add<'a>(
         &mut self,
         crashes: impl Iterator<Item = &'a Crash>,
-        course: &Course,
+        course: &[(f64, usize)],
         phase: f64,
         slot: impl Fn(usize) -> usize,
     ) {

@@ -4,6 +4,7 @@
 //! from one build on.
 
 mod fleet;
+mod generated;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

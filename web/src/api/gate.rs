@@ -141,8 +141,8 @@ struct OfCause<'a> {
     holds: bool,
     #[serde(flatten)]
     cause: Named<'a>,
-    build: Struck,
-    against: Struck,
+    build: OnBuild,
+    against: OnBuild,
     ratio: Option<f64>,
     ratio_low: f64,
     ratio_high: Option<f64>,
@@ -161,7 +161,7 @@ enum Named<'a> {
 
 /// How often a cause struck a build.
 #[derive(Serialize)]
-struct Struck {
+struct OnBuild {
     machines: u64,
     struck_machine_days: u64,
     machine_days: u64,
@@ -219,8 +219,8 @@ fn of_cause(suspicion: &Suspicion) -> Reason<'_> {
     let of_cause = Box::new(OfCause {
         holds: suspicion.holds,
         cause: Named::of(&suspicion.cause),
-        build: Struck::of(&comparison.after),
-        against: Struck::of(&comparison.before),
+        build: OnBuild::of(&comparison.after),
+        against: OnBuild::of(&comparison.before),
         ratio: comparison.ratio.map(rounded),
         ratio_low: rounded(comparison.ratio_low),
         ratio_high: comparison.ratio_high.map(rounded),
@@ -244,7 +244,7 @@ impl<'a> Named<'a> {
     }
 }
 
-impl Struck {
+impl OnBuild {
     fn of(side: &Side) -> Self {
         Self {
             machines: side.machines,

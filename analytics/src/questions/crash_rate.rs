@@ -7,6 +7,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::functions::expr_fn::date_trunc;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
 use datafusion::logical_expr::{Expr, col, lit};
+use telemetrics_schema::payload::CRASH_CLASSES;
 
 use super::counts::numbers;
 use super::keys::text_at;
@@ -16,19 +17,6 @@ use crate::filter::{ClassPattern, RecordFilter, text};
 use crate::judgement::{Cause, Counts, Exposure, Strikes, Tables};
 use crate::view::View;
 
-/// The classifications of crashes.
-pub const CRASH_CLASSES: [&str; 10] = [
-    "org.clearlinux/crash/clr",
-    "org.clearlinux/crash/error",
-    "org.clearlinux/crash/unknown",
-    "org.clearlinux/crash/clr-build",
-    "org.clearlinux/kernel/bug",
-    "org.clearlinux/kernel/warning",
-    "org.clearlinux/kernel/stackoverflow",
-    "org.clearlinux/kernel/panic",
-    "crash/kernel/bug",
-    "crash/kernel/warning",
-];
 /// The classifications of machine checks begin like this.
 const MACHINE_CHECKS: &str = "org.clearlinux/mce/";
 /// The classifications of the updater begin like this.

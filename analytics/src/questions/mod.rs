@@ -3,8 +3,8 @@
 pub mod collectors;
 pub mod contents;
 pub mod counts;
-pub mod crashes;
 pub mod crash_rate;
+pub mod crashes;
 pub mod cursor;
 pub mod expired;
 pub mod guilty;

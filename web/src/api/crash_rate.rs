@@ -20,6 +20,7 @@ use super::aggregation::{self, Asked, Table};
 use super::params::{Pairs, whole_number};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// How far it looks back when nobody says it, in days.
@@ -49,6 +50,23 @@ const RATES: [&str; 6] = [
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
+#[utoipa::path(
+    get,
+    path = "/api/crash-rate",
+    operation_id = "crash_rate",
+    summary = "Crash rates by build",
+    tag = "aggregations",
+    params(
+        parameters::OfCrashRates,
+        parameters::Days,
+        parameters::OfClass,
+        parameters::OfWindow,
+        parameters::OfRecord,
+        parameters::OfMachine,
+        parameters::Rows,
+    ),
+    responses((status = 200, description = "The rows.", content((answers::CrashRateRows = "application/json"), (String = "text/csv"))), answers::Refused),
+)]
 pub async fn show(
     State(state): State<AppState>,
     headers: HeaderMap,

@@ -22,6 +22,7 @@ use super::filters::FilterReader;
 use super::params::{Pairs, no_duplicates, whole_number};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// How far it looks back when nobody says it, in days: as long as records live by default.
@@ -51,6 +52,15 @@ struct Asked {
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used, or is missing.
+#[utoipa::path(
+    get,
+    path = "/api/gate",
+    operation_id = "gate",
+    summary = "Whether a build may go to more machines",
+    tag = "aggregations",
+    params(parameters::OfGate),
+    responses((status = 200, description = "The verdict.", body = answers::GateAnswer), answers::Refused),
+)]
 pub async fn show(
     State(state): State<AppState>,
     Query(pairs): Query<Vec<(String, String)>>,

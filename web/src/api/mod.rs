@@ -2,9 +2,9 @@
 
 mod aggregation;
 pub mod counts;
+pub mod crash_rate;
 pub mod crashes;
 pub mod curation;
-pub mod crash_rate;
 pub mod datasets;
 pub mod export;
 mod filters;

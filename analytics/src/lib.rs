@@ -3,6 +3,7 @@
 //! Never writes records. A question is written once, as a plan over the table `records`; which store answers is decided
 //! here and nowhere else.
 
+mod build_order;
 mod checksum;
 pub mod clickhouse;
 pub mod crashes;
@@ -12,6 +13,7 @@ mod error;
 mod expiry;
 pub mod filter;
 mod guilty_of;
+pub mod judgement;
 pub mod questions;
 pub mod regex;
 pub mod regroup;
@@ -21,6 +23,7 @@ pub mod sizes;
 pub mod sql;
 mod view;
 
+pub use build_order::build_order;
 pub use embedded::EmbeddedReader;
 pub use error::Error;
 pub use rollup::Window;

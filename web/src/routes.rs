@@ -114,6 +114,8 @@ fn questions(state: AppState) -> Router {
         .route("/api/population", get(api::population::show))
         .route("/api/crashes", get(api::crashes::list))
         .route("/api/crashes/{guilty_id}", get(api::crashes::show))
+        .route("/api/crash-rate", get(api::crash_rate::show))
+        .route("/api/gate", get(api::gate::show))
         .route("/api/mce", get(api::hardware::machine_checks))
         .route("/api/thermal", get(api::hardware::thermal))
         .route(api::updates::ENDPOINT, get(api::updates::show))

@@ -3,6 +3,7 @@
 pub mod collectors;
 pub mod contents;
 pub mod counts;
+pub mod crash_rate;
 pub mod crash_totals;
 pub mod crashes;
 pub mod cursor;

@@ -1,12 +1,11 @@
 //! What a filter form offers: the classifications, systems and builds that occur.
 
-use std::cmp::Ordering;
-
 use arrow::array::AsArray;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::col;
 
 use super::source::{self, Grain};
+use crate::build_order::build_order;
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::view::View;
@@ -33,7 +32,7 @@ pub struct Offered {
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
     let mut builds = distinct(builds_plan(view, system_name)?).await?;
-    builds.sort_by(|a, b| newer(a, b));
+    builds.sort_by(|a, b| build_order(b, a));
     builds.truncate(BUILDS_MAX);
     let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();
@@ -64,34 +63,4 @@ async fn distinct(rows: DataFrame) -> Result<Vec<String>, Error> {
         values.extend(texts.iter().flatten().map(str::to_owned));
     }
     Ok(values)
-}
-
-/// Compares two builds of one system so that the newer version comes first.
-#[must_use]
-pub fn newer(a: &str, b: &str) -> Ordering {
-    // Versions that differ in other signs only are equal by their numbers.
-    version_key(b).cmp(&version_key(a)).then_with(|| b.cmp(a))
-}
-
-/// What builds of one system are ordered by. Runs of digits count as numbers, so that 9 comes before 10 and 12.4 before 12.10.
-fn version_key(version: &str) -> Vec<(u64, &str)> {
-    version
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .map(|part| {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            (part[..digits].parse().unwrap_or(0), &part[digits..])
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_ordered_by_their_numbers() {
-        let mut versions = ["12.10", "9", "33010", "12.4", "10", "rolling"];
-        versions.sort_by(|a, b| version_key(a).cmp(&version_key(b)));
-        assert_eq!(versions, ["rolling", "9", "10", "12.4", "12.10", "33010"]);
-    }
 }

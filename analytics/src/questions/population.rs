@@ -67,7 +67,7 @@ pub async fn population(view: &View, filter: &RecordFilter, limit: usize) -> Res
 pub fn plan(view: &View, filter: &RecordFilter, limit: usize) -> Result<DataFrame, Error> {
     let keys = || KEYS.into_iter().map(col);
     let machines = count_distinct(col(MACHINE)).alias(NUMBER);
-    let heartbeats = source::machines(view, filter, &[&KEYS[..], &[MACHINE]].concat())?;
+    let heartbeats = source::machines(view, filter, &[&KEYS[..], &[MACHINE]].concat())?.rows;
     let counted = heartbeats.aggregate(keys().collect(), vec![machines])?;
     let order = keys().map(|key| key.sort(true, false));
     let order = [col(NUMBER).sort(false, false)].into_iter().chain(order).collect();

@@ -30,9 +30,9 @@ pub async fn regrouped(
         stacks.iter().map(|(id, stack)| (*id, guilty_of(stack, filters))).collect()
     };
     let (before, after) = (judged(before), judged(after));
-    let judged = counted.iter().filter_map(|(id, records)| {
-        Some(Judged { records: *records, before: before.get(id)?, after: after.get(id)? })
-    });
+    let judged = counted
+        .iter()
+        .filter_map(|(id, records)| Some(Judged { records: *records, before: before.get(id)?, after: after.get(id)? }));
     let mut changes = regroup(judged);
     count_machines(view, filter, [&before, &after], &mut changes).await?;
     Ok((changes, counted.values().sum()))
@@ -51,12 +51,9 @@ async fn count_machines(
     if changes.is_empty() {
         return Ok(());
     }
-    let concerned: HashSet<i64> =
-        changes.iter().flat_map(|change| &change.parts).map(|part| part.guilty.id).collect();
-    let (before, after) = tokio::try_join!(
-        machines(view, filter, before, &concerned),
-        machines(view, filter, after, &concerned),
-    )?;
+    let concerned: HashSet<i64> = changes.iter().flat_map(|change| &change.parts).map(|part| part.guilty.id).collect();
+    let (before, after) =
+        tokio::try_join!(machines(view, filter, before, &concerned), machines(view, filter, after, &concerned),)?;
     let of = |machines: &HashMap<i64, u64>, part: &Part| machines.get(&part.guilty.id).copied().unwrap_or_default();
     for part in changes.iter_mut().flat_map(|change| &mut change.parts) {
         part.machines_before = of(&before, part);

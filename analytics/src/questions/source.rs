@@ -1,6 +1,7 @@
 //! Where a question that counts reads from, rollups or records: the one place that chooses.
 
 use datafusion::dataframe::DataFrame;
+use datafusion::functions::expr_fn::date_trunc;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::rollups::{HEARTBEAT, RECORDS_COUNT, Rollup, STACK_ID};
@@ -49,15 +50,25 @@ pub(super) fn counted(view: &View, filter: &RecordFilter, keys: &[&str], grain: 
     Ok(Source { rows, records: count(lit(1_i64)), received: col("ts_reception") })
 }
 
+/// Rows that each stand for a machine, once or several times.
+pub(super) struct Machines {
+    /// The rows that pass the filter, with the columns that were asked for.
+    pub(super) rows: DataFrame,
+    /// The UTC day of the heartbeat.
+    pub(super) day: Expr,
+}
+
 /// The machines whose heartbeats pass `filter`, with the columns `keys`; whatever it says of classifications is put
-/// aside. Each is there once or several times.
-pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Result<DataFrame, Error> {
+/// aside.
+pub(super) fn machines(view: &View, filter: &RecordFilter, keys: &[&str]) -> Result<Machines, Error> {
     let classification = Some(ClassPattern::Exact(HEARTBEAT.to_owned()));
     let heartbeats = RecordFilter { classification, ..filter.clone() };
-    match of_rollup(view, &heartbeats, keys, Rollup::DailyMachine)? {
-        Some(rows) => Ok(rows),
-        None => Ok(heartbeats.of(view.records()?)?),
+    let rollup = Rollup::DailyMachine;
+    if let Some(rows) = of_rollup(view, &heartbeats, keys, rollup)? {
+        return Ok(Machines { rows, day: col(rollup.bucket()) });
     }
+    let day = date_trunc(lit(rollup.bucket()), col("ts_reception"));
+    Ok(Machines { rows: heartbeats.of(view.records()?)?, day })
 }
 
 /// The records that have a stack and pass `filter`, ready to be counted by the columns `keys`, with or without the stack,

@@ -2,3 +2,4 @@
 
 mod clickhouse;
 mod conformance;
+mod judgement;

@@ -2,11 +2,13 @@
 
 mod aggregation;
 pub mod counts;
+pub mod crash_rate;
 pub mod crashes;
 pub mod curation;
 pub mod datasets;
 pub mod export;
 mod filters;
+pub mod gate;
 pub mod hardware;
 pub mod params;
 pub mod population;

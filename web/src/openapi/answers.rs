@@ -506,3 +506,95 @@ pub struct NotReplayed {
     /// What is wrong with it.
     reasons: Vec<Wrong>,
 }
+
+table! {
+    /// Crashes and crashing machines per 1,000 machines that sent a heartbeat, the newest build first. `..._low` and
+    /// `..._high` are the ends of 95 % intervals. Machines are counted by their ids, which change every three days;
+    /// `..._at_least` says how many machines they are at least.
+    CrashRateRows of CrashRateRow {
+        /// Name of the operating system.
+        system_name: String,
+        /// Version of it.
+        build: String,
+        /// The class, where it is asked for.
+        #[schema(required = false)]
+        classification: String,
+        /// Machine ids that sent a heartbeat.
+        machines: u64,
+        /// How many machines these are at least.
+        machines_at_least: u64,
+        /// Machine ids of each day, summed over the days.
+        machine_days: u64,
+        /// Machine ids that crashed.
+        crashing_machines: u64,
+        /// How many machines these are at least.
+        crashing_machines_at_least: u64,
+        /// Crashing machine ids of each day, summed over the days.
+        crashing_machine_days: u64,
+        /// Crashes.
+        records: u64,
+        /// Crashing machine ids per 1,000 machine ids.
+        crashing_machines_per_1000: f64,
+        /// Null where more machines crashed than sent a heartbeat.
+        crashing_machines_per_1000_low: Option<f64>,
+        /// As the lower end.
+        crashing_machines_per_1000_high: Option<f64>,
+        /// Crashes per 1,000 machine ids.
+        records_per_1000: f64,
+        /// As for machines.
+        records_per_1000_low: Option<f64>,
+        /// As for machines.
+        records_per_1000_high: Option<f64>,
+    }
+}
+
+/// Whether a build may go to more machines.
+#[derive(ToSchema)]
+#[schema(example = json!({"verdict": "unknown", "system_name": "clear-linux-os",
+    "build": {"build": "43780", "machines": 12, "machine_days": 12, "busiest_day_machines": 12},
+    "against": {"build": "43750", "machines": 4_000, "machine_days": 9_000, "busiest_day_machines": 1_500},
+    "threshold": 0.05, "ratio_borne": 1.2, "reasons": [{"reason": "too_few_machines", "holds": false, "build": "43780",
+        "busiest_day_machines": 12, "busiest_day_machines_min": 100, "machine_days": 12, "machine_days_min": 300,
+        "text": "Build 43780 was run by 12 machines on its busiest day, for 12 machine-days in all; 100 and 300 are needed."}]}))]
+pub struct GateAnswer {
+    /// The verdict.
+    #[schema(inline)]
+    verdict: GateVerdict,
+    /// Name of the operating system; null where there are no records.
+    system_name: Option<String>,
+    /// The build that is judged.
+    build: BuildHeard,
+    /// The build by which it is judged.
+    against: BuildHeard,
+    /// What holds has at most this `p_corrected`.
+    threshold: f64,
+    /// So many times as often anything may strike.
+    ratio_borne: f64,
+    /// Each with `reason` (`too_few_machines`, `new` or `worse`), whether it `holds` the build, a `text`, and its numbers.
+    reasons: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What the gate says.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum GateVerdict {
+    /// Enough machines ran both builds for long enough, and nothing is surely worse.
+    Pass,
+    /// Something is surely worse.
+    Hold,
+    /// Too few machines ran one of the builds for long enough, and nothing is surely worse.
+    Unknown,
+}
+
+/// Who ran a build.
+#[derive(ToSchema)]
+pub struct BuildHeard {
+    /// The build.
+    build: String,
+    /// Machine ids that sent a heartbeat.
+    machines: u64,
+    /// Machine ids of each day, summed over the days.
+    machine_days: u64,
+    /// Machine ids of the day that had most of them.
+    busiest_day_machines: u64,
+}

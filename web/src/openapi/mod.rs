@@ -36,6 +36,8 @@ use crate::api;
         api::population::show,
         api::crashes::list,
         api::crashes::show,
+        api::crash_rate::show,
+        api::gate::show,
         api::hardware::machine_checks,
         api::hardware::thermal,
         api::updates::show,

@@ -329,3 +329,56 @@ pub struct Limit {
     #[param(required = false, minimum = 1, maximum = 10_000, example = 10)]
     limit: u32,
 }
+
+/// What crash rates are told apart by.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OfCrashRates {
+    /// Rates of each class beside the build; else of all crashes together.
+    #[param(required = false, inline, example = "classification")]
+    by: CrashRatesBy,
+}
+
+/// What crash rates are told apart by, beside builds.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum CrashRatesBy {
+    /// By class.
+    Classification,
+}
+
+/// Which builds the gate compares, on which machines.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct OfGate {
+    /// The build that is judged.
+    #[param(min_length = 1, max_length = 256)]
+    build: String,
+    /// Another build, by which it is judged.
+    #[param(min_length = 1, max_length = 256)]
+    against: String,
+    /// Received within so many days; 35 when it is not given.
+    #[param(required = false, minimum = 1, maximum = 36_500)]
+    days: i64,
+    /// The operating system; else the one with most records lately.
+    #[param(required = false, max_length = 140)]
+    system_name: String,
+    /// Exactly this processor architecture.
+    #[param(required = false, max_length = 32)]
+    arch: String,
+    /// Exactly this kernel.
+    #[param(required = false, max_length = 200)]
+    kernel_version: String,
+    /// Exactly this hardware.
+    #[param(required = false, max_length = 249)]
+    host_type: String,
+    /// Where the records came from.
+    #[param(required = false, inline)]
+    data_source: DataSource,
+    /// Received at or after this instant.
+    #[param(required = false, format = DateTime)]
+    received_after: String,
+    /// Received before this instant.
+    #[param(required = false, format = DateTime)]
+    received_before: String,
+}

@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use futures::FutureExt as _;
+use telemetrics_analytics::build_order;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::counts::GROUPS_MAX;
-use telemetrics_analytics::questions::offered::newer;
 use telemetrics_analytics::questions::population::{Machines, population};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_DAY;
@@ -94,7 +94,7 @@ fn builds(groups: &[Machines]) -> Vec<String> {
             builds.push(group.build.clone());
         }
     }
-    builds.sort_by(|a, b| newer(b, a));
+    builds.sort_by(|a, b| build_order(a, b));
     builds
 }
 

@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use telemetrics_analytics::build_order;
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::offered::{Offered, newer, offered};
+use telemetrics_analytics::questions::offered::{Offered, offered};
 use telemetrics_analytics::questions::updates::{Step, Steps, updates};
 use telemetrics_schema::TimestampUs;
 
@@ -119,7 +120,7 @@ impl Row {
 /// The newest versions, oldest first.
 fn newest<'a>(versions: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut versions: Vec<String> = versions.cloned().collect();
-    versions.sort_by(|a, b| newer(a, b));
+    versions.sort_by(|a, b| build_order(b, a));
     versions.dedup();
     versions.truncate(SIDE_MAX);
     versions.reverse();

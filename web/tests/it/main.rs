@@ -7,6 +7,7 @@ mod browser;
 mod captures;
 mod charts;
 mod collectors;
+mod crash_rates;
 mod crashes;
 mod curation;
 mod datasets;

@@ -8,6 +8,7 @@ use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::collectors::last_receptions;
 use telemetrics_analytics::questions::contents::{checksums, contents, count_of, records_of};
 use telemetrics_analytics::questions::counts::{GROUPS_MAX, counts};
+use telemetrics_analytics::questions::crash_rate::{Scope, tables};
 use telemetrics_analytics::questions::expired::expired;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::offered::offered;
@@ -44,6 +45,18 @@ async fn sorted_examples(view: &View, filter: &RecordFilter, ids: &[i64]) -> Res
     examples(view, filter, ids, |example| found.push(example)).await?;
     found.sort_by_key(|example| example.stack_id);
     Ok(found)
+}
+
+proptest! {
+    // Each case asks six questions of each store.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn what_is_judged_is_equal(filter in with_window(), policy in policies(), now in instants()) {
+        let views = Stores::shared().views(&policy, now);
+        let question = (&filter, &policy, now);
+        views.answer(&question, async |view| tables(view, &filter, Scope::Failures).await);
+    }
 }
 
 proptest! {

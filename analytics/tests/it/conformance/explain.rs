@@ -9,6 +9,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::displayable;
 use regex::Regex;
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
+use telemetrics_analytics::questions::crash_rate::{self, Scope};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
 use telemetrics_analytics::questions::records::{self, Cursor, PageRequest, Seen};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest};
@@ -42,6 +43,10 @@ fn policy() -> RetentionPolicy {
 
 fn window() -> RecordFilter {
     RecordFilter { received_from: Some(TimestampUs(NOW.0 - 7 * US_PER_DAY)), ..RecordFilter::default() }
+}
+
+fn of_system() -> RecordFilter {
+    RecordFilter { system_name: Some("clear-linux-os".to_owned()), ..window() }
 }
 
 /// Every filter at once.
@@ -123,6 +128,10 @@ fn counted(view: &View) -> Vec<Question> {
         ("stacks", stacks::seen_plan(view, &window(), 10)),
         ("stacks with every filter", stacks::seen_plan(view, &everything(), 10)),
         ("examples of stacks", stacks::examples_plan(view, &window(), &[1, 2, 3, 4])),
+        ("machines by build, for rates", crash_rate::exposure_plan(view, &of_system(), false)),
+        ("machines by build and day", crash_rate::exposure_plan(view, &of_system(), true)),
+        ("crashes by build", crash_rate::strikes_plan(view, &of_system(), Scope::Crashes, false, false)),
+        ("failures by build, class and day", crash_rate::strikes_plan(view, &of_system(), Scope::Failures, true, true)),
         ("builds that are offered", offered::builds_plan(view, Some("clear-linux-os"))),
         ("machine checks by build", counts(&hardware::filter_of(&window()), Dimension::Build)),
         ("machine checks by status", hardware::statuses_plan(view, &window())),

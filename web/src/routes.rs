@@ -112,6 +112,7 @@ fn questions(state: AppState) -> Router {
         .route("/api/severities", get(api::counts::severities))
         .route("/api/trends", get(api::trends::show))
         .route("/api/population", get(api::population::show))
+        .route("/api/regressions", get(api::regressions::show))
         .route("/api/crashes", get(api::crashes::list))
         .route("/api/crashes/{guilty_id}", get(api::crashes::show))
         .route("/api/crash-rate", get(api::crash_rate::show))

@@ -29,7 +29,8 @@ pub const GUILTIES_MAX: usize = 1_000;
 pub const CELLS_MAX: usize = 1_000_000;
 
 const MACHINE: &str = "machine_id";
-const GUILTY: &str = "guilty";
+/// The column with the guilty of a record.
+pub(super) const GUILTY: &str = "guilty";
 const NUMBER: &str = "number";
 
 /// What a question about crashes needs beside the records.
@@ -237,7 +238,7 @@ fn group(guilty: Guilty, sum: Sum<'_>) -> Group {
 }
 
 /// The records of the stacks in `table`, with the guilty of each as one more column.
-fn of_table(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
+pub(super) fn of_table(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
     let mut records = filter.of(view.records()?)?.filter(col(STACK_ID).not_eq(lit(0_i64)))?;
     if filter.classification.is_none() {
         // Says nothing new, but which parts of the files have stacks.

@@ -11,6 +11,7 @@ pub mod derived;
 pub mod expired;
 pub mod frames;
 pub mod guilty;
+pub mod guilty_strikes;
 pub mod hardware;
 pub mod keys;
 pub mod offered;

@@ -13,20 +13,20 @@ use telemetrics_analytics::judgement::{
     Cause, Change, FALSE_REPORTS, GATE_MACHINES_MIN, Gate, Hearing, MACHINE_DAYS_MIN, RATIO_BORNE, Side, Suspicion,
     Tables, Verdict, gate,
 };
-use telemetrics_analytics::questions::crash_rate::{Scope, tables};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::wire::BUILD_LIMIT_CHARS;
 
 use super::crash_rate::{DAYS_MAX, begin, of_one_system, rounded};
 use super::filters::FilterReader;
 use super::params::{Pairs, no_duplicates, whole_number};
+use super::regressions::with_guilties;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
 use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// How far it looks back when nobody says it, in days: as long as records live by default.
-const DAYS_DEFAULT: i64 = 35;
+pub(super) const DAYS_DEFAULT: i64 = 35;
 
 /// Filters that it takes: of machines, and of when they were heard.
 const FILTERS: [&str; 8] = [
@@ -69,7 +69,7 @@ pub async fn show(
     let query = read(&pairs, now)?;
     let asked = state.ask_at(now).await?;
     let (system_name, tables) = match of_one_system(&asked.view, &query.filter, now).await? {
-        Some((system_name, filter)) => (Some(system_name), tables(&asked.view, &filter, Scope::Failures).await?),
+        Some((system_name, filter)) => (Some(system_name), with_guilties(&state, &asked, &filter).await?),
         None => (None, Tables::default()),
     };
     let gate = gate(&tables, &query.build, &query.against);

@@ -16,6 +16,7 @@ pub mod quarantine;
 pub mod ranges;
 pub mod record;
 pub mod records;
+pub mod regressions;
 pub mod sql;
 pub mod trends;
 pub mod updates;

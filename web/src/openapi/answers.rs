@@ -343,6 +343,44 @@ pub struct StackFrame {
 }
 
 table! {
+    /// What became worse, the surest first. The columns of one kind of cause are null for the others; all of them are for
+    /// crashes as a whole.
+    #[schema(example = json!({"rows": [{"system_name": "clear-linux-os", "change": "worse", "build": "43780", "lasts": true, "classification": null,
+        "guilty_id": 6_003_957_154_442_053_i64, "function": "deref()", "module": "/opt/example/bin/crasher1", "per_1000_machine_days": 4.1,
+        "per_1000_machine_days_before": 1.2, "ratio": 3.4, "ratio_low": 2.1, "struck_machines": 41, "p_corrected": 0.0002}]}))]
+    RegressionRows of RegressionRow {
+        /// The system that it is about.
+        system_name: String,
+        /// `new` or `worse`.
+        change: String,
+        /// The build since which it is.
+        build: String,
+        /// Whether it is so on all later builds, too.
+        lasts: bool,
+        /// The class, where the cause is one.
+        classification: Option<String>,
+        /// Identity of the guilty, where the cause is one.
+        guilty_id: Option<i64>,
+        /// Its function.
+        function: Option<String>,
+        /// Its module.
+        module: Option<String>,
+        /// Struck machine-days per 1,000 from that build on.
+        per_1000_machine_days: f64,
+        /// The same before.
+        per_1000_machine_days_before: f64,
+        /// How many times as often; null when it did not strike before.
+        ratio: Option<f64>,
+        /// The lower end of its 95 % interval.
+        ratio_low: f64,
+        /// Distinct machine ids that it struck from that build on.
+        struck_machines: u64,
+        /// The chance of such numbers by accident, corrected for everything that was tried.
+        p_corrected: f64,
+    }
+}
+
+table! {
     /// Machine checks. By week, oldest first, empty weeks included; else the largest group first. Only the keys of what
     /// `by` names are there.
     #[schema(example = json!({"rows": [{"start": "2026-11-16T00:00:00Z", "classification": "org.clearlinux/mce/corrected", "records": 17}]}))]

@@ -34,6 +34,7 @@ use crate::api;
         api::counts::severities,
         api::trends::show,
         api::population::show,
+        api::regressions::show,
         api::crashes::list,
         api::crashes::show,
         api::crash_rate::show,

@@ -93,6 +93,40 @@ fn causes_follow_the_filters(server: &Server) {
     assert_eq!(summary(server, ""), before, "undo restores every answer");
 }
 
+#[test]
+fn a_cause_that_is_new_holds_a_build_in_the_embedded_store() {
+    a_new_cause_holds_a_build(&embedded());
+}
+
+#[test]
+fn a_cause_that_is_new_holds_a_build_in_clickhouse() {
+    a_new_cause_holds_a_build(&on_clickhouse());
+}
+
+fn a_new_cause_holds_a_build(server: &Server) {
+    let heartbeat = Post::default().with("classification", "org.clearlinux/heartbeat/ping");
+    for machine in 0..60 {
+        for build in ["20", "30"] {
+            let post = heartbeat.clone().with("build", build).with("machine_id", format!("{build} {machine}"));
+            accepted(server, &post);
+        }
+    }
+    for machine in 0..25 {
+        crash(server, &format!("30 {machine}"), "30", &["boom", "main"]);
+        crash(server, &format!("20 {machine}"), "20", &["ever", "main"]);
+        crash(server, &format!("30 {machine}"), "30", &["ever", "main"]);
+    }
+    let gate = server.get_json("/api/gate?build=30&against=20");
+    assert_eq!(gate["verdict"], "hold", "{gate:#}");
+    let reasons = gate["reasons"].as_array().expect("reasons");
+    let guilties: Vec<_> = reasons.iter().filter(|reason| reason["guilty_id"].is_i64()).collect();
+    assert_eq!(guilties.len(), 1, "{gate:#}");
+    assert_eq!((&guilties[0]["function"], &guilties[0]["holds"]), (&json!("boom()"), &json!(true)));
+    assert_eq!((&guilties[0]["build"]["machines"], &guilties[0]["reason"]), (&json!(25), &json!("new")));
+    assert_eq!(rows(server, "/api/regressions"), [] as [Value; 0], "quiet when numbers are small");
+    assert_eq!(server.get("/api/regressions?severity=1").status, 400);
+}
+
 fn builds_and_details(server: &Server) {
     let row = rows(server, "/api/crashes?limit=1")[0].clone();
     let system = row["builds"][0]["system_name"].clone();

@@ -30,7 +30,8 @@ fn posted(server: &Server, path: &str, body: &Value) -> Answer {
     server.send(&request(server, path, &[("Content-Type", "application/json")], &body.to_string()))
 }
 
-fn edit(server: &Server, based_on: u64, changes: &Value) -> Answer {
+/// An edit that is based on an entry.
+pub(crate) fn edit(server: &Server, based_on: u64, changes: &Value) -> Answer {
     posted(server, "/api/curation", &json!({ "based_on": based_on, "changes": changes }))
 }
 
@@ -47,7 +48,7 @@ fn sequence(server: &Server) -> u64 {
 }
 
 /// The sequence that an edit that has to be saved led to.
-fn saved(answer: &Answer) -> u64 {
+pub(crate) fn saved(answer: &Answer) -> u64 {
     assert_eq!(answer.status, 200, "{}", answer.text());
     body_of(answer)["sequence"].as_u64().expect("a number")
 }

@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use scraper::Html;
-use serde_json::Value;
+use serde_json::{Value, json};
 use telemetrics_testkit::{Post, Server};
 
+use crate::curation;
 use crate::html::{attribute, one_text, page, select, texts};
 use crate::seeds::{self, FILTERS};
 use crate::servers::{accepted, embedded, ids, on_clickhouse, records};
@@ -219,6 +220,18 @@ fn a_crash_is_shown_with_its_neighbours(server: &Server) {
     assert_eq!(near("event_id"), [record_page(same_event)]);
     let newest: Vec<String> = same_machine.into_iter().rev().take(20).map(record_page).collect();
     assert_eq!(near("machine_id"), newest);
+}
+
+#[test]
+fn an_edit_of_the_filters_is_seen_on_the_page_of_a_record() {
+    let server = embedded();
+    let id = accepted(&server, &Post::default().with("classification", "org.clearlinux/crash/clr").payload(CRASH));
+    let change =
+        json!([{ "change": "filter_added", "function": "alpha::beta::gamma(int)", "module": "/usr/lib64/liba.so" }]);
+    assert_eq!(curation::saved(&curation::edit(&server, 0, &change)), 1);
+    let page = get(&server, &record_page(id));
+    assert_eq!(texts(&page, ".frames .guilty > *"), ["0 guilty", "???", "libc.so.6", ""]);
+    assert!(one_text(&page, ".verdict").contains("because all known ones are filtered"));
 }
 
 #[test]

@@ -77,20 +77,19 @@ struct Payload {
 /// Answers with the page, or with one that says that there is no such record.
 pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Response {
     match find(&state, &id).await {
-        Ok(Some((record, neighbours))) => {
-            render(StatusCode::OK, &RecordPage::new(&record, &neighbours, &Filters::default()))
-        }
+        Ok(Some(page)) => render(StatusCode::OK, &page),
         Ok(None) => render(StatusCode::NOT_FOUND, &MessagePage::no_such_record(&id)),
         Err(error) => message::failed(&error),
     }
 }
 
-async fn find(state: &AppState, id: &str) -> Result<Option<(Record, Neighbours)>, WebError> {
+async fn find(state: &AppState, id: &str) -> Result<Option<RecordPage>, WebError> {
     let Some(id) = api::record::parse(id) else { return Ok(None) };
     let asked = state.ask().await?;
     let Some(record) = records::one(&asked.view, id).await? else { return Ok(None) };
     let neighbours = neighbours::find(&asked, &record).await?;
-    Ok(Some((record, neighbours)))
+    let filters = state.curation.state().await?.curated.rules();
+    Ok(Some(RecordPage::new(&record, &neighbours, &filters)))
 }
 
 impl RecordPage {

@@ -1,5 +1,6 @@
 //! What a request sees: one instant, one state of the store, and the table of records in both.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -13,14 +14,16 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
-use telemetrics_schema::columns::RECORDS;
+use telemetrics_schema::columns::{COLUMNS, RECORDS};
 use telemetrics_schema::retention::RetentionPolicy;
-use telemetrics_schema::rollups::Rollup;
+use telemetrics_schema::rollups::{Rollup, STACK_ID};
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
+use crate::crashes::Guilty;
 use crate::embedded::{EmbeddedReader, Snapshot};
 use crate::error::Error;
 use crate::expiry;
+use crate::guilty_of::{guilty_of, guilty_text};
 use crate::rollup::{Shown, Window, can_follow, rows};
 use crate::sizes::DaySizes;
 use crate::sql::{BATCH_ROWS, SqlLimits, guards};
@@ -92,7 +95,8 @@ impl Analytics {
                 Content::ClickHouse { table: Arc::clone(table), bulk_table: Arc::clone(bulk_table) }
             }
         };
-        Ok(View { state: self.state.clone(), content, policy: self.limits.retention.clone(), now })
+        let (state, policy) = (self.state.clone(), self.limits.retention.clone());
+        Ok(View { state, content, policy, now, guilties: Arc::default() })
     }
 }
 
@@ -125,6 +129,8 @@ pub struct View {
     content: Content,
     policy: RetentionPolicy,
     now: TimestampUs,
+    /// The guilty of each stack, for the table of crashes; none is known unless somebody says it.
+    guilties: Arc<HashMap<i64, Guilty>>,
 }
 
 /// What a store shows. Tables are in no catalog: sessions that are cloned share their catalogs, and each view has others.
@@ -148,7 +154,13 @@ impl View {
         let config = self.state.config().clone().with_batch_size(batch_rows);
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
         let state = state.with_runtime_env(runtime(memory_bytes)?).build();
-        Ok(Self { state, content: self.content.clone(), policy: self.policy.clone(), now: self.now })
+        Ok(Self {
+            state,
+            content: self.content.clone(),
+            policy: self.policy.clone(),
+            guilties: Arc::clone(&self.guilties),
+            ..*self
+        })
     }
 
     /// A session for one statement of a user, which shares memory with no other and has no disk to spill to.
@@ -194,6 +206,31 @@ impl View {
             Content::ClickHouse { table, .. } => Arc::clone(table),
         };
         self.living_in(self.state.clone(), table)
+    }
+
+    /// The same view with the guilty of each stack, for [`View::crashes`].
+    #[must_use]
+    pub fn with_guilties(self, guilties: HashMap<i64, Guilty>) -> Self {
+        Self { guilties: Arc::new(guilties), ..self }
+    }
+
+    /// The records that have a stack, with the cause of each: `guilty_id` (0 where it is not known), `guilty_function` and
+    /// `guilty_module` beside their own columns.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the plan cannot be made.
+    pub fn crashes(&self) -> Result<DataFrame, Error> {
+        let table = self.guilties.iter().map(|(stack, guilty)| (*stack, guilty.id)).collect();
+        let texts = |of: fn(&Guilty) -> &String| -> HashMap<i64, String> {
+            self.guilties.values().map(|guilty| (guilty.id, of(guilty).clone())).collect()
+        };
+        let crashes = self.records()?.filter(col(STACK_ID).not_eq(lit(0_i64)))?;
+        let guilty = || guilty_of(col(STACK_ID), HashMap::clone(&table));
+        let names =
+            [("guilty_function", texts(|guilty| &guilty.function)), ("guilty_module", texts(|guilty| &guilty.module))];
+        let own = COLUMNS.iter().map(|column| col(column.name));
+        let names = names.into_iter().map(|(name, texts)| guilty_text(guilty(), texts).alias(name));
+        Ok(crashes.select(own.chain([guilty().alias("guilty_id")]).chain(names).collect::<Vec<_>>())?)
     }
 
     /// As [`View::records`], for answers without a limit: in small batches, because there are several on the way, and

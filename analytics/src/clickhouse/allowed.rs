@@ -14,7 +14,7 @@ use telemetrics_schema::columns::reported;
 use super::functions::{AGGREGATES, translate};
 use super::literals::is_safe_name;
 use crate::checksum::CHECKSUM;
-use crate::guilty_of::GUILTY_OF;
+use crate::guilty_of::{GUILTY_OF, GUILTY_TEXT};
 use crate::sql::CONCAT_OPERATOR;
 
 /// Instants between these (1900-01-01 and the end of 2299, in seconds) are `DateTime64`; others would be moved into it.
@@ -237,7 +237,7 @@ fn allows_arguments(name: &str, args: &[Expr], schema: &DFSchema) -> bool {
         }
         "date_trunc" | "date_part" => args.iter().skip(1).all(|arg| has_type(arg, schema, is_instant)),
         "coalesce" | "nullif" => true,
-        GUILTY_OF => args.iter().take(1).all(|arg| has_type(arg, schema, |of| *of == DataType::Int64)),
+        GUILTY_OF | GUILTY_TEXT => args.iter().take(1).all(|arg| has_type(arg, schema, |of| *of == DataType::Int64)),
         CHECKSUM => {
             reported().iter().zip(args).all(|(column, arg)| arg.get_type(schema).ok() == Some(column.kind.arrow()))
         }

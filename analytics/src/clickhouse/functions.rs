@@ -8,7 +8,7 @@ use telemetrics_schema::columns::{REPORTED_COLUMNS, reported};
 
 use super::literals::quote;
 use crate::checksum::{CHECKSUM, in_clickhouse};
-use crate::guilty_of::{GUILTY_OF, lists};
+use crate::guilty_of::{GUILTY_OF, GUILTY_TEXT, lists, texts};
 use crate::regex::for_re2;
 use crate::sql::CONCAT_OPERATOR;
 
@@ -52,6 +52,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
         ("date_part", [part, _]) => date_part(text(part)?),
         (GUILTY_OF, [_, table]) => transform(text(table)?),
+        (GUILTY_TEXT, [_, table]) => transform_text(text(table)?),
         (CHECKSUM, columns) if columns.len() == REPORTED_COLUMNS => Some(checksum()),
         _ => None,
     }
@@ -126,6 +127,17 @@ fn transform(table: &str) -> Option<Vec<Piece>> {
     }
     let lists = format!(", CAST([{stacks}] AS Array(Int64)), CAST([{guilties}] AS Array(Int64)), toInt64(0))");
     Some(around("transform(".to_owned(), 0, lists))
+}
+
+/// The same for texts, which are quoted as any text of users.
+fn transform_text(table: &str) -> Option<Vec<Piece>> {
+    let texts = texts(table)?;
+    if texts.is_empty() {
+        return Some(around("substring(toString(".to_owned(), 0, "), 1, 0)".to_owned()));
+    }
+    let guilties = texts.keys().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let texts = texts.values().map(|text| quote(text)).collect::<Vec<_>>().join(",");
+    Some(around("transform(".to_owned(), 0, format!(", CAST([{guilties}] AS Array(Int64)), [{texts}], '')")))
 }
 
 /// See `checksum.rs`: the same text of a row, and the same hash.

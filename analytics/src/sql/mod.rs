@@ -38,6 +38,7 @@ pub use allowed::COMPARED_ROWS_MAX;
 pub(crate) use concat::CONCAT_OPERATOR;
 pub(crate) use error::explained;
 pub use statement::{OPERATORS_MAX, STATEMENT_BYTES_MAX};
+pub use tables::CRASHES;
 
 use crate::error::Error;
 use crate::rows::Rows;

@@ -20,13 +20,33 @@ pub(super) struct Table {
     pub(super) column_doc: fn(&str) -> Option<&'static str>,
 }
 
+/// Name of the table of crashes: who asks a statement in which it occurs gives the view its guilties.
+pub const CRASHES: &str = "crashes";
+
 /// Every table.
-pub(super) const TABLES: &[Table] = &[Table {
-    name: RECORDS,
-    doc: "One row for each record, in no order.",
-    rows: |view| Ok(view.records()?.into_view()),
-    column_doc: |name| COLUMNS.iter().find(|column| column.name == name).map(|column| column.description),
-}];
+pub(super) const TABLES: &[Table] = &[
+    Table {
+        name: RECORDS,
+        doc: "One row for each record, in no order.",
+        rows: |view| Ok(view.records()?.into_view()),
+        column_doc: of_record,
+    },
+    Table {
+        name: CRASHES,
+        doc: "One row for each record that has a backtrace, with its cause by the filters of now, in no order.",
+        rows: |view| Ok(view.crashes()?.into_view()),
+        column_doc: |name| match name {
+            "guilty_id" => Some("Identity of the cause, the same everywhere; 0 where it is not known."),
+            "guilty_function" => Some("Function of the frame that stands for the cause, demangled."),
+            "guilty_module" => Some("Module that it is in."),
+            name => of_record(name),
+        },
+    },
+];
+
+fn of_record(name: &str) -> Option<&'static str> {
+    COLUMNS.iter().find(|column| column.name == name).map(|column| column.description)
+}
 
 /// The table of that name.
 pub(super) fn named(name: &str) -> Option<&'static Table> {

@@ -9,9 +9,12 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Version, header};
 use axum::response::Response;
 use serde::Deserialize;
-use telemetrics_analytics::sql::{STATEMENT_BYTES_MAX, SqlLimits};
-use telemetrics_analytics::{Analytics, Error, sql};
+use telemetrics_analytics::filter::RecordFilter;
+use telemetrics_analytics::questions::crashes::{Causes, guilties_of};
+use telemetrics_analytics::sql::{CRASHES, STATEMENT_BYTES_MAX, SqlLimits};
+use telemetrics_analytics::{Analytics, Error, View, sql};
 
+use super::crashes::filters_of;
 use super::params::{Pairs, no_duplicates};
 use super::with_pending;
 use crate::config::Sql;
@@ -64,12 +67,25 @@ pub async fn answer(
     let slot = statements.workers.slot().await?;
     let deadline = Deadline::after(statements.time_limit);
     let asked = state.ask_of(&statements.analytics, state.clock.now()).await?;
-    let (view, limits) = (asked.view, statements.limits);
+    let view = with_guilties(&state, asked.view, &statement).await?;
+    let limits = statements.limits;
     // All of it happens on threads with room on their stacks.
     let rows = async move { sql::answer(&view, &statement, &limits).await };
     let form = Form { choice: Choice::of(format, &Format::ALL, &headers), fields: None, version };
     let response = formats::answer_within(&statements.workers, rows, form, Some(slot), deadline).await?;
     Ok(with_pending(response, asked.pending))
+}
+
+/// The view with the causes of crashes, where the statement may ask for them.
+async fn with_guilties(state: &AppState, view: View, statement: &str) -> Result<View, WebError> {
+    if !statement.to_ascii_lowercase().contains(CRASHES) {
+        return Ok(view);
+    }
+    let curated = state.curation.state().await?;
+    let filters = filters_of(&curated);
+    let causes = Causes { book: &state.stacks, filters: &filters };
+    let guilties = guilties_of(&view, causes, &RecordFilter::default()).await?;
+    Ok(view.with_guilties(guilties))
 }
 
 fn format(pairs: &Pairs) -> Result<Option<Format>, InvalidParameter> {

@@ -80,6 +80,7 @@ fn causes_follow_the_filters(server: &Server) {
     assert_eq!(summary(server, "limit=1"), expected(&[("strlen()", 4, 2, 2)]));
     builds_and_details(server);
     trend_of_causes(server);
+    statements_see_causes(server);
     let filter = json!([{"change": "filter_added", "function": "strlen()", "module": "/lib/strlen.so"}]);
     let sequence = edit(server, &filter);
     let after = expected(&[("parse()", 3, 2, 1), ("draw()", 1, 1, 1), ("oops_end", 1, 1, 1), ("render()", 1, 1, 1)]);
@@ -143,6 +144,16 @@ fn builds_and_details(server: &Server) {
         assert_eq!(server.get(&format!("/api/crashes/{missing}")).status, 404);
     }
     assert_eq!(server.get("/api/crashes?hidden=x").status, 400);
+}
+
+fn statements_see_causes(server: &Server) {
+    let statement = "SELECT guilty_function, guilty_module, count(*) AS records, count(DISTINCT machine_id) AS machines \
+                     FROM crashes WHERE guilty_id <> 0 GROUP BY 1, 2 ORDER BY records DESC, guilty_function LIMIT 2";
+    let answer = server.post_to("/api/sql", &[("Content-Type", "text/plain")], statement.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let row = |function: &str, module: &str, records: u64, machines: u64| json!({"guilty_function": function, "guilty_module": module, "records": records, "machines": machines});
+    let expected = [row("strlen()", "/lib/strlen.so", 4, 2), row("draw()", "/lib/draw.so", 1, 1)];
+    assert_eq!(body_of(&answer)["rows"], json!(expected));
 }
 
 fn trend_of_causes(server: &Server) {

@@ -2,7 +2,7 @@
 //!
 //! What entries and undo mean is in `telemetrics_schema::curation`. Here is who may write the next entry: an edit names the
 //! entry that it is based on, and where the history went on meanwhile, it is a conflict. With the embedded store the
-//! history is a file of this process ([`file`]). With ClickHouse it is a table that several web servers share ([`table`]):
+//! history is a file of this process (`file.rs`). With ClickHouse it is a table that several web servers share (`table.rs`):
 //! each of them looks for the edits of others before its own, and before an answer when it last looked
 //! [`REFRESH_DISTANCE_MS`] ago.
 

@@ -35,14 +35,13 @@ const HIDDEN: &str = "hidden";
 /// The frames that users declared never guilty.
 #[must_use]
 pub fn filters_of(curated: &Curated) -> Filters {
-    curated.curated.filters.iter().map(|frame| (&frame.function, &frame.module)).collect()
+    curated.curated.rules()
 }
 
 /// The identities of guilties that users hide.
 #[must_use]
 pub fn hidden_of(curated: &Curated) -> HashSet<i64> {
-    let hidden = curated.curated.hidden.iter();
-    hidden.map(|frame| telemetrics_schema::payload::guilty_id(&frame.function, &frame.module)).collect()
+    curated.curated.hidden.iter().map(telemetrics_schema::curation::Frame::guilty_id).collect()
 }
 
 /// What users say about a guilty; empty without.

@@ -595,9 +595,10 @@ table! {
         "busiest_day_machines": 12, "busiest_day_machines_min": 100, "machine_days": 12, "machine_days_min": 300,
         "text": "Build 43780 was run by 12 machines on its busiest day, for 12 machine-days in all; 100 and 300 are needed."}]}))]
 pub struct GateAnswer {
-    /// The verdict.
-    #[schema(inline)]
-    verdict: GateVerdict,
+    /// `pass`: enough machines ran both builds for long enough, and nothing is surely worse. `hold`: something is.
+    /// `unknown`: nothing is surely worse, and too few machines ran one of the builds for long enough.
+    #[schema(pattern = "^(pass|hold|unknown)$")]
+    verdict: String,
     /// Name of the operating system; null where there are no records.
     system_name: Option<String>,
     /// The build that is judged.
@@ -610,18 +611,6 @@ pub struct GateAnswer {
     ratio_borne: f64,
     /// Each with `reason` (`too_few_machines`, `new` or `worse`), whether it `holds` the build, a `text`, and its numbers.
     reasons: Vec<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// What the gate says.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum GateVerdict {
-    /// Enough machines ran both builds for long enough, and nothing is surely worse.
-    Pass,
-    /// Something is surely worse.
-    Hold,
-    /// Too few machines ran one of the builds for long enough, and nothing is surely worse.
-    Unknown,
 }
 
 /// Who ran a build.

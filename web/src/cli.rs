@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
+use crate::cli_ask::{ExportArgs, QueryArgs};
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
@@ -44,6 +45,10 @@ pub enum Command {
     /// Look into a journal, or repair one that is damaged.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Ask one statement in SQL, of a server that runs or of a store that none uses.
+    Query(QueryArgs),
+    /// Write records into a file, of a server that runs or of a store that none uses.
+    Export(ExportArgs),
     /// Bring the database of a ClickHouse server to the schema of this program.
     Migrate(StoreArgs),
     /// Make what is derived from payloads anew for the records that are stored; run it after an update that derives more.

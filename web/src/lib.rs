@@ -1,8 +1,10 @@
 //! The server as a whole: configuration, command line, routes, API and pages, wired to collector and questions.
 
 pub mod api;
+pub mod ask;
 pub mod charts;
 pub mod cli;
+pub mod cli_ask;
 pub mod cli_store;
 pub mod clickhouse;
 pub mod clock;

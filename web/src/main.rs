@@ -14,7 +14,7 @@ use telemetrics_web::config::{Config, environment};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop, store_move,
+    ask, clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop, store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -41,6 +41,8 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Config(command) => configuration(command),
         Command::Journal(command) => journal_tool::run(command),
+        Command::Query(args) => on_runtime(ask::query(args)),
+        Command::Export(args) => on_runtime(ask::export(args)),
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
         Command::Reparse(args) => on_runtime(async {
             let config = args.store.load()?;

@@ -256,6 +256,8 @@ pub(super) fn of_table(view: &View, filter: &RecordFilter, table: &HashMap<i64, 
 ///
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
+// The plan keeps a copy of this very type.
+#[allow(clippy::implicit_hasher)]
 pub fn seen_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
     let reception = || col("ts_reception");
     let aggregates = vec![
@@ -270,6 +272,8 @@ pub fn seen_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) 
 ///
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
+// The plan keeps a copy of this very type.
+#[allow(clippy::implicit_hasher)]
 pub fn machines_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
     let keys = [GUILTY, "system_name", "build"].map(col).to_vec();
     Ok(of_table(view, filter, table)?.aggregate(keys, vec![count_distinct(col(MACHINE)).alias(NUMBER)])?)

@@ -69,6 +69,8 @@ pub async fn guilty_strikes(view: &View, causes: Causes<'_>, filter: &RecordFilt
 ///
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
+// The plan keeps a copy of this very type.
+#[allow(clippy::implicit_hasher)]
 pub fn plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>, by_day: bool) -> Result<DataFrame, Error> {
     let day = by_day.then(|| date_trunc(lit(DAY), col("ts_reception")).alias(DAY));
     let keys = [Some(col(BUILD)), Some(col(GUILTY)), day].into_iter().flatten().collect();

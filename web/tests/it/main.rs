@@ -1,6 +1,7 @@
 //! The program as its users meet it: the real process, real requests, a real ClickHouse and a real browser.
 
 mod aggregations;
+mod ask;
 mod bad_input;
 mod batches;
 mod browser;

@@ -1,0 +1,103 @@
+//! `telemetrics query` and `telemetrics export`: what the API answers, for people at a terminal.
+//!
+//! A store that no server uses is served by this process for as long as it takes, on an address of its own: there is one
+//! way to every answer. A file is written beside its place and gets its name when it is whole; an answer that is broken
+//! off leaves none.
+
+mod client;
+mod sink;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::ipc::reader::StreamReader;
+use arrow::util::pretty::pretty_format_batches;
+use telemetrics_schema::layout::DataDir;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::cli_ask::{AskedArgs, ExportArgs, QueryArgs, QueryFormat};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::role::Role;
+use crate::serve::{Server, StartError};
+use client::Client;
+use sink::Sink;
+
+/// Largest answer that is shown as a table, in bytes: all of it has to be in memory to know how wide its columns are.
+const TABLE_BYTES_MAX: u64 = 64 << 20;
+
+/// Asks one statement and prints its answer.
+///
+/// # Errors
+/// What the server says, or why there is no server.
+pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
+    with_server(&args.asked, async |server| {
+        let url = address(&server, "api/sql", &format!("format={}", args.format.parameter()))?;
+        let mut answer = Client::new()?.post(&url, args.statement.clone()).await?;
+        if args.format != QueryFormat::Table {
+            let sink = Sink::open(args.output.as_deref())?;
+            return sink.fill(&mut answer).await;
+        }
+        let bytes = answer.whole(TABLE_BYTES_MAX).await?;
+        let batches = StreamReader::try_new(bytes.as_slice(), None)?.collect::<Result<Vec<_>, _>>()?;
+        let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+        let text = format!("{}\n{rows} row{}\n", pretty_format_batches(&batches)?, if rows == 1 { "" } else { "s" });
+        match &args.output {
+            Some(file) => std::fs::write(file, text)?,
+            None => io::stdout().write_all(text.as_bytes())?,
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Writes all records that pass the filters into a file.
+///
+/// # Errors
+/// What the server says, why there is none, or why the file cannot be written.
+pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
+    let query = args.query()?;
+    with_server(&args.asked, async |server| {
+        let mut answer = Client::new()?.get(&address(&server, "api/export", &query)?).await?;
+        let file = Some(args.file.as_path()).filter(|file| *file != Path::new("-"));
+        Sink::open(file)?.fill(&mut answer).await
+    })
+    .await
+}
+
+fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {
+    let mut url = server.join(path).map_err(|error| format!("{server}: {error}"))?;
+    url.set_query(Some(query));
+    Ok(url)
+}
+
+/// Does `task` with the server that is asked: the one that is named, or one of this process.
+async fn with_server(
+    asked: &AskedArgs,
+    task: impl AsyncFnOnce(Url) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    if let Some(server) = &asked.server {
+        let mut server = server.clone();
+        if !server.path().ends_with('/') {
+            server.set_path(&format!("{}/", server.path()));
+        }
+        return task(server).await;
+    }
+    let config = asked.store().load()?;
+    let is_embedded = config.store.clickhouse().is_none();
+    if is_embedded && !DataDir::new(&config.data_dir).records_table().is_dir() {
+        return Err(format!("there is no store in {}; --server asks one that runs", config.data_dir.display()).into());
+    }
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..config };
+    let role = if is_embedded { Role::Serve } else { Role::Web };
+    let server = Server::start(&config, role, Arc::new(SystemClock)).await?;
+    let address = format!("http://{}/", server.address()?);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run(stop.clone()));
+    let outcome = task(Url::parse(&address).map_err(|error| error.to_string())?).await;
+    stop.cancel();
+    running.await?;
+    outcome
+}

@@ -20,6 +20,7 @@ use super::with_pending;
 use crate::config::Sql;
 use crate::error::{InvalidParameter, WebError};
 use crate::formats::{self, Choice, Deadline, Form, Format, Workers};
+use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
 /// Largest body, in bytes: a form may write each byte of a statement with three, JSON with six.
@@ -53,6 +54,16 @@ impl Statements {
 ///
 /// # Errors
 /// 400 says what is refused or wrong, 422 which limit was reached, 503 that too many statements run.
+#[utoipa::path(
+    post,
+    path = "/api/sql",
+    operation_id = "sql",
+    summary = "The answer to a statement in SQL",
+    tag = "exports",
+    params(parameters::FormatOfRecords),
+    request_body(description = "One statement that only asks.", content((String = "text/plain", example = "SELECT build, count(*) AS records FROM records GROUP BY build ORDER BY records DESC LIMIT 10"), (Said = "application/json"), (Said = "application/x-www-form-urlencoded"))),
+    responses((status = 200, description = "The rows of the answer, broken off visibly where it fails.", content((answers::Rows = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"))), answers::Refused),
+)]
 pub async fn answer(
     State(state): State<AppState>,
     version: Version,
@@ -100,10 +111,12 @@ fn format(pairs: &Pairs) -> Result<Option<Format>, InvalidParameter> {
     Ok(format)
 }
 
-/// A body of JSON.
-#[derive(Deserialize)]
+/// A statement in a body of JSON or of a form.
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub struct Said {
+    /// The statement.
+    #[schema(example = "SELECT count(*) AS records FROM records")]
     sql: String,
 }
 

@@ -43,6 +43,15 @@ pub enum Refused {
 #[response(status = 404)]
 pub struct Missing(Problem);
 
+/// Rows of a statement, with the names of its columns as keys.
+#[derive(ToSchema)]
+#[schema(example = json!({"rows": [{"build": "43780", "records": 12}]}))]
+pub struct Rows {
+    /// In the order that the statement asks for.
+    #[schema(value_type = Vec<std::collections::HashMap<String, serde_json::Value>>)]
+    rows: Vec<serde_json::Value>,
+}
+
 /// A record. All keys are there unless `fields` names those that are wanted.
 #[derive(ToSchema)]
 #[schema(example = json!({"id": 891_113_474_650_112_i64, "machine_id": "0123456789abcdef0123456789abcdef",

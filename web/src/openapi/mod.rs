@@ -49,6 +49,7 @@ use crate::api;
         api::curation::export,
         api::curation::import,
         api::export::export,
+        api::sql::answer,
         api::datasets::list,
         api::datasets::file,
         api::quarantine::list,

@@ -89,6 +89,7 @@ fn operations_of_web(state: AppState) -> Router {
 /// What people change, from pages of this server and from scripts.
 fn edits(state: AppState) -> Router {
     Router::new()
+        .route("/telemetryui/crashes/guilty_edit/{action}", get(pages::crashes::act).post(pages::crashes::act))
         .route("/api/curation", post(api::curation::edit))
         .route("/api/curation/undo", post(api::curation::undo))
         .route("/api/curation/import", post(api::curation::import))
@@ -130,6 +131,14 @@ fn questions(state: AppState) -> Router {
         .route(pages::address::RECORD, get(pages::record::show))
         .route(pages::address::BUILDS, get(pages::builds::show))
         .route(pages::address::STATS, get(pages::stats::show))
+        .route(pages::crashes::CRASHES, get(pages::crashes::all))
+        .route("/telemetryui/crashes/overall", get(pages::crashes::all))
+        .route("/telemetryui/crashes/{build}", get(pages::crashes::of_build))
+        .route("/telemetryui/crashes/guilty_details/{id}", get(pages::crashes::guilty))
+        .route("/telemetryui/crashes/guilty_details/{id}/backtraces", get(pages::crashes::backtraces))
+        .route("/telemetryui/crashes/guilty_edit", get(pages::crashes::filters))
+        .route(pages::crashes::EDIT, get(pages::crashes::filters))
+        .route(pages::crashes::HISTORY, get(pages::crashes::history))
         .route(pages::address::POPULATION, get(pages::population::show))
         .route(pages::address::MCE, get(pages::mce::show))
         .route(pages::address::THERMAL, get(pages::thermal::show))

@@ -12,6 +12,9 @@ pub(super) const ECHO_CHARS: usize = 300;
 /// Most bytes of one list of offered values: there may be thousands of classes, and a page has a limit.
 const OFFER_BYTES: usize = 8_000;
 
+/// The parameter behind [`Form::days`].
+const DAYS: &str = "days";
+
 /// Severities that one choice covers. Without scripts a form cannot put several choices into one parameter.
 const SEVERITIES: [(&str, &str); 7] = [
     ("", "any"),
@@ -34,6 +37,8 @@ pub(super) struct Form {
     pub(super) system_name: Field,
     pub(super) build: Field,
     pub(super) created_in_days: Field,
+    /// How many days the page looks back, where that is a field of its own.
+    pub(super) days: Option<Field>,
     pub(super) severity_is_wrong: bool,
     /// Filters that have no field here, for instance those of a link on another page.
     pub(super) others: Vec<Other>,
@@ -75,6 +80,16 @@ impl Form {
         Self { not_here, ..self }
     }
 
+    /// The same with a field for how many days the page looks back, `default` when nobody says it.
+    pub(super) fn with_days(mut self, given: &Given, default: i64, problem: Option<&Problem>) -> Self {
+        let is_wrong = problem.and_then(|problem| problem.parameter.as_deref()) == Some(DAYS);
+        let value = Some(given.value(DAYS)).filter(|value| !value.is_empty()).map(str::to_owned);
+        let value = value.unwrap_or_else(|| default.to_string());
+        self.days = Some(Field { value, is_wrong, offered: Vec::new() });
+        self.others.retain(|other| other.name != DAYS);
+        self
+    }
+
     pub(super) fn new(given: &Given, offer: &Offered, problem: Option<&Problem>) -> Self {
         let wrong = problem.and_then(|problem| problem.parameter.as_deref());
         let field = |name: &str, offered: Vec<String>| Field {
@@ -89,6 +104,7 @@ impl Form {
             system_name: field("system_name", offered(&offer.systems)),
             build: field("build", offered(&offer.builds)),
             created_in_days: field("created_in_days", Vec::new()),
+            days: None,
             severity_is_wrong: wrong == Some("severity"),
             others: others(given, wrong),
             is_filtered: given.is_filtered(),

@@ -16,6 +16,8 @@ const EXPLANATION_CHARS: usize = 1_000;
 pub struct MessagePage {
     shell: Shell,
     explanation: String,
+    /// Where the reader goes on, and what that is.
+    next: (String, String),
 }
 
 /// Seconds after which a page that is not available now may be asked for again.
@@ -23,11 +25,16 @@ const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
 
 /// The answer for a page that could not be made.
 pub fn failed(error: &WebError) -> Response {
+    failed_with(error, |page| page)
+}
+
+/// The same with a page that `change` has changed.
+pub fn failed_with(error: &WebError, change: impl FnOnce(MessagePage) -> MessagePage) -> Response {
     let status = error.status();
     if status.is_server_error() {
         tracing::error!(%error, "a page failed");
     }
-    let mut response = render(status, &MessagePage::new(title(status), &error.to_string()));
+    let mut response = render(status, &change(MessagePage::new(title(status), &error.to_string())));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
     }
@@ -37,6 +44,7 @@ pub fn failed(error: &WebError) -> Response {
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "This cannot be asked",
+        StatusCode::CONFLICT => "Somebody else was faster",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::UNPROCESSABLE_ENTITY => "This question is too large",
         StatusCode::SERVICE_UNAVAILABLE => "The store cannot be read now",
@@ -49,7 +57,14 @@ impl MessagePage {
     #[must_use]
     pub fn new(title: &str, explanation: &str) -> Self {
         let shell = Shell::new(title, None);
-        Self { shell, explanation: super::text::line(explanation, EXPLANATION_CHARS) }
+        let next = ("/telemetryui/".to_owned(), "Go to the records".to_owned());
+        Self { shell, explanation: super::text::line(explanation, EXPLANATION_CHARS), next }
+    }
+
+    /// The same with another place to go on from.
+    #[must_use]
+    pub fn leading_to(self, address: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { next: (address.into(), label.into()), ..self }
     }
 
     /// For a record that is not there, whatever its `id` looked like in the address.

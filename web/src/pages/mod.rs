@@ -9,6 +9,7 @@ pub mod api;
 pub mod assets;
 pub mod bookmarks;
 pub mod builds;
+pub mod crashes;
 pub mod example;
 mod form;
 pub mod mce;
@@ -68,6 +69,8 @@ pub const BUILDS_TAB: Tab = Tab { label: "Builds", address: address::BUILDS };
 pub const STATS_TAB: Tab = Tab { label: "Stats", address: address::STATS };
 /// The tab of the page Population.
 pub const POPULATION_TAB: Tab = Tab { label: "Population", address: address::POPULATION };
+/// The tab of the pages of crashes.
+pub const CRASHES_TAB: Tab = Tab { label: "Crashes", address: crashes::CRASHES };
 /// The tab of the page MCE.
 pub const MCE_TAB: Tab = Tab { label: "MCE", address: address::MCE };
 /// The tab of the page Thermal.
@@ -82,10 +85,11 @@ pub const API_TAB: Tab = Tab { label: "API", address: address::API };
 pub const STATUS_TAB: Tab = Tab { label: "Status", address: address::STATUS };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 10] = [
+pub const TABS: [Tab; 11] = [
     RECORDS_TAB,
     BUILDS_TAB,
     STATS_TAB,
+    CRASHES_TAB,
     MCE_TAB,
     THERMAL_TAB,
     UPDATES_TAB,

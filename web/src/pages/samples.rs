@@ -33,7 +33,7 @@ use crate::charts::{CATEGORIES_MAX, Chart, Kind, Series};
 /// Text that would be markup, leave an attribute, or rearrange what stands beside it.
 pub(super) const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\0&amp;";
 
-const NOW: TimestampUs = TimestampUs::from_s(1_795_342_080);
+pub(super) const NOW: TimestampUs = TimestampUs::from_s(1_795_342_080);
 
 /// One page as HTML, the template that made it, and what it shows.
 pub(super) struct Sample {
@@ -48,6 +48,12 @@ pub(super) fn all() -> &'static [Sample] {
 }
 
 static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
+    let mut all = general();
+    all.extend(super::crashes::samples::all());
+    all
+});
+
+fn general() -> Vec<Sample> {
     vec![
         records("ordinary", &some_records(&crash())),
         records("hostile", &some_records(&hostile())),
@@ -99,7 +105,7 @@ static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
-});
+}
 
 /// The sample of that name.
 pub(super) fn one(template: &str, what: &str) -> &'static str {
@@ -107,7 +113,7 @@ pub(super) fn one(template: &str, what: &str) -> &'static str {
     found.map_or_else(|| panic!("no sample {template} {what}"), |sample| &sample.html)
 }
 
-fn sample(template: &'static str, what: &'static str, page: &impl Template) -> Sample {
+pub(super) fn sample(template: &'static str, what: &'static str, page: &impl Template) -> Sample {
     Sample { template, what, html: page.render().expect("a page") }
 }
 
@@ -181,12 +187,12 @@ fn steps(version: &str) -> Steps {
     Steps { steps: (0..100).map(step).collect(), has_more: true }
 }
 
-fn offer(record: &Record) -> Offered {
+pub(super) fn offer(record: &Record) -> Offered {
     let offered: Vec<String> = (0..5_000).map(|n| format!("{}{n}", record.report.classification)).collect();
     Offered { classifications: offered.clone(), systems: offered.clone(), builds: offered }
 }
 
-fn problem() -> Problem {
+pub(super) fn problem() -> Problem {
     Problem { parameter: Some("severity".to_owned()), message: "severity has to be 1 to 4, not 7".to_owned() }
 }
 
@@ -199,7 +205,7 @@ fn records(what: &'static str, records: &[Record]) -> Sample {
 }
 
 /// Ordinary filters, or the worst that a query string can hold.
-fn given(what: &str) -> Given {
+pub(super) fn given(what: &str) -> Given {
     if what == "ordinary" {
         return Given::parse("classification=org.clearlinux/*&severity=3&event_id=0123&cursor=here").expect("short");
     }

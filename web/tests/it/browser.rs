@@ -11,8 +11,20 @@ use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
 /// The pages beside those of records.
-const OTHERS: [&str; 9] =
-    ["builds", "stats", "population", "mce", "thermal", "update_matrix", "status", "quarantine", "api"];
+const OTHERS: [&str; 12] = [
+    "builds",
+    "stats",
+    "crashes",
+    "crashes/guilty_edit/",
+    "crashes/history",
+    "population",
+    "mce",
+    "thermal",
+    "update_matrix",
+    "status",
+    "quarantine",
+    "api",
+];
 const DEMO_RECORDS: &str = "2000";
 
 fn screens() -> [Screen; 4] {
@@ -43,9 +55,21 @@ fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Scre
     picture
 }
 
+/// The largest cause, its backtraces, and what it would mean to declare its frame never guilty.
+fn inspect_a_cause(browser: &Browser, server: &Server) {
+    let cause = &server.get_json("/api/crashes?limit=1")["rows"][0];
+    let details = format!("/telemetryui/crashes/guilty_details/{}", cause["guilty_id"]);
+    inspect(browser, server, &details, "guilty-demo");
+    inspect(browser, server, &format!("{details}/backtraces"), "backtraces-demo");
+    let name = |key: &str| cause[key].as_str().expect("a name").to_owned();
+    let pairs = [("function", name("function")), ("module", name("module"))];
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    inspect(browser, server, &format!("/telemetryui/crashes/guilty_edit/add?{query}"), "preview-demo");
+}
+
 fn inspect_others(browser: &Browser, server: &Server, what: &str) {
     for page in OTHERS {
-        inspect(browser, server, &format!("/telemetryui/{page}"), &format!("{page}-{what}"));
+        inspect(browser, server, &format!("/telemetryui/{page}"), &format!("{}-{what}", page.replace('/', "-")));
     }
 }
 
@@ -93,6 +117,7 @@ fn pages_with_invented_records_are_whole_on_every_screen() {
     let crash = &records(&server, "classification=org.clearlinux/crash/clr&limit=1")[0]["id"];
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash}"), "record-demo");
     inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
+    inspect_a_cause(&browser, &server);
     inspect_others(&browser, &server, "demo");
 }
 

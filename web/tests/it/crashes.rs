@@ -14,12 +14,12 @@ fn payload(functions: &[&str]) -> String {
     format!("Process: /usr/bin/x\nPID: 7\nSignal: 11\n\nBacktrace (TID 7):\n{}", frames.collect::<String>())
 }
 
-fn crash(server: &Server, machine: &str, build: &str, functions: &[&str]) {
+pub(crate) fn crash(server: &Server, machine: &str, build: &str, functions: &[&str]) {
     let post = Post::default().with("classification", CRASH).with("severity", "3").with("machine_id", machine);
     accepted(server, &post.with("build", build).payload(payload(functions)));
 }
 
-fn post_crashes(server: &Server) {
+pub(crate) fn post_crashes(server: &Server) {
     crash(server, "a", "1", &["strlen", "parse", "main"]);
     crash(server, "b", "1", &["strlen", "parse", "main"]);
     crash(server, "a", "2", &["strlen", "parse", "main"]);

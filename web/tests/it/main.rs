@@ -9,6 +9,7 @@ mod captures;
 mod charts;
 mod collectors;
 mod crash_rates;
+mod crash_pages;
 mod crashes;
 mod curation;
 mod datasets;

@@ -1,0 +1,253 @@
+//! The pages of crashes: they show what the API says, an edit is shown before it is saved and holds for all crashes at
+//! once, on both stores.
+
+use scraper::Html;
+use serde_json::Value;
+use telemetrics_testkit::Server;
+use telemetrics_testkit::http::Answer;
+
+use crate::crashes::{crash, post_crashes};
+use crate::html::{attribute, one_text, page, select, texts};
+use crate::servers::{embedded, on_clickhouse, records};
+
+const CRASHES: &str = "/telemetryui/crashes";
+const EDIT: &str = "/telemetryui/crashes/guilty_edit/";
+
+fn get(server: &Server, address: &str) -> Html {
+    page(&server.get(address), 200)
+}
+
+fn post(server: &Server, address: &str, pairs: &[(&str, &str)]) -> Answer {
+    post_from(server, address, pairs, &[])
+}
+
+fn post_from(server: &Server, address: &str, pairs: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let headers = [&[("Content-Type", "application/x-www-form-urlencoded")], headers].concat();
+    server.post_to(address, &headers, form.as_bytes())
+}
+
+/// The fields that a browser sends when the last form of the page is sent.
+fn fields_of_last_form(page: &Html) -> (String, Vec<(String, String)>) {
+    let form = select(page, "main form").pop().expect("a form");
+    let selector = scraper::Selector::parse("input").expect("a selector");
+    let field = |input: scraper::ElementRef<'_>| {
+        let value = input.attr("value").unwrap_or_default().to_owned();
+        (input.attr("name").expect("a name").to_owned(), value)
+    };
+    (form.attr("action").expect("an action").to_owned(), form.select(&selector).map(field).collect())
+}
+
+/// Sends the form that saves what a preview shows.
+fn save(server: &Server, preview: &Html) -> Answer {
+    let (action, fields) = fields_of_last_form(preview);
+    let pairs: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    post(server, &action, &pairs)
+}
+
+/// Function, records and machines of each cause that the page shows.
+fn causes(page: &Html) -> Vec<(String, u64, u64)> {
+    let column = |label: &str| texts(page, &format!("table.guilties td[data-label={label}]"));
+    let functions = texts(page, "table.guilties tbody th a").into_iter();
+    let numbers = column("Records").into_iter().zip(column("Machines"));
+    functions
+        .zip(numbers)
+        .map(|(function, (records, machines))| (function, number(&records), number(&machines)))
+        .collect()
+}
+
+fn number(text: &str) -> u64 {
+    text.replace(',', "").parse().expect("a number")
+}
+
+/// The same as the API says it, at the address that the page names.
+fn causes_of_api(server: &Server, page: &Html) -> Vec<(String, u64, u64)> {
+    let address = texts(page, "#same + ul code").into_iter().next().expect("an address");
+    let Value::Array(rows) = server.get_json(&address)["rows"].take() else { panic!("{address}: no rows") };
+    let number = |row: &Value, name: &str| row[name].as_u64().expect("a number");
+    let function = |row: &Value| row["function"].as_str().expect("a function").to_owned();
+    rows.iter().map(|row| (function(row), number(row, "records"), number(row, "machines"))).collect()
+}
+
+fn expected(rows: &[(&str, u64, u64)]) -> Vec<(String, u64, u64)> {
+    rows.iter().map(|(function, records, machines)| ((*function).to_owned(), *records, *machines)).collect()
+}
+
+#[test]
+fn pages_of_crashes_in_the_embedded_store_follow_edits() {
+    pages_follow_edits(&embedded());
+}
+
+#[test]
+fn pages_of_crashes_in_clickhouse_follow_edits() {
+    pages_follow_edits(&on_clickhouse());
+}
+
+fn pages_follow_edits(server: &Server) {
+    assert_eq!(causes(&get(server, CRASHES)), []);
+    post_crashes(server);
+    let before = top_is_that_of_the_api(server);
+    one_build_alone(server);
+    details_and_backtraces(server);
+    let preview = get(server, &format!("{EDIT}add?function=strlen%28%29&module=%2Flib%2Fstrlen.so"));
+    preview_tells_the_groups(&preview);
+    assert_eq!(causes(&get(server, CRASHES)), before, "a preview saves nothing");
+    let saved = save(server, &preview);
+    assert_eq!((saved.status, saved.header("location")), (303, Some(EDIT)), "{}", saved.text());
+    let after = get(server, CRASHES);
+    assert_eq!(
+        causes(&after),
+        expected(&[("parse()", 3, 2), ("draw()", 1, 1), ("oops_end", 1, 1), ("render()", 1, 1)])
+    );
+    assert_eq!(causes(&after), causes_of_api(server, &after));
+    let again = save(server, &preview);
+    let conflict = page(&again, 409);
+    assert_eq!(attribute(&conflict, "main a", "href").as_deref(), Some(EDIT));
+    undo_restores(server, &before);
+    comments_and_hidden(server);
+}
+
+fn top_is_that_of_the_api(server: &Server) -> Vec<(String, u64, u64)> {
+    for address in [CRASHES.to_owned(), format!("{CRASHES}/overall"), format!("{CRASHES}?days=1")] {
+        let page = get(server, &address);
+        assert_eq!(causes(&page), expected(&[("strlen()", 4, 2), ("draw()", 1, 1), ("oops_end", 1, 1)]), "{address}");
+        assert_eq!(causes(&page), causes_of_api(server, &page), "{address}");
+        assert_eq!(texts(&page, "table.guilties thead th a"), ["2", "1"], "newest first");
+        let new: Vec<_> = texts(&page, "table.guilties th strong");
+        assert_eq!(new, ["new in 2"], "draw() alone");
+        let totals: u64 = texts(&page, "figure:nth-child(2) td").iter().map(|text| number(text)).sum();
+        assert_eq!(totals, 6, "by classification");
+    }
+    for wrong in ["days=0", "hidden=x", "created_in_days=1", "x=1"] {
+        assert_eq!(server.get(&format!("{CRASHES}?{wrong}")).status, 400, "{wrong}");
+    }
+    causes(&get(server, CRASHES))
+}
+
+fn one_build_alone(server: &Server) {
+    let page = get(server, &format!("{CRASHES}/2"));
+    assert_eq!(causes(&page), expected(&[("strlen()", 2, 1), ("draw()", 1, 1)]));
+    assert_eq!(causes(&page), causes_of_api(server, &page));
+    assert_eq!(texts(&page, "table.guilties th strong"), ["new in 2"]);
+    assert_eq!(causes(&get(server, &format!("{CRASHES}/none"))), []);
+    assert_eq!(server.get(&format!("{CRASHES}/2?build=1")).status, 400);
+}
+
+fn details_and_backtraces(server: &Server) {
+    let top = get(server, CRASHES);
+    let address = attribute(&top, "table.guilties th a", "href").expect("a link");
+    let details = get(server, &address);
+    assert_eq!(one_text(&details, "h1"), "Guilty: strlen()");
+    let rows =
+        |section: &str, label: &str| texts(&details, &format!("[aria-labelledby={section}] [data-label={label}]"));
+    assert_eq!((rows("builds", "Version"), rows("builds", "Records")), (strings(&["2", "1"]), strings(&["2", "2"])));
+    assert_eq!(rows("machines", "Machine"), ["a", "a", "b"].map(str::to_owned));
+    let backtraces = attribute(&details, "main ul.links a", "href").expect("a link");
+    let all = get(server, &backtraces);
+    assert_eq!(texts(&all, "section.stack h2"), ["3 records", "1 record"]);
+    let frames = texts(&all, "section.stack:nth-of-type(1) li code");
+    assert_eq!(frames, ["strlen()", "parse()", "main()"]);
+    assert_eq!(texts(&all, "li.guilty code"), ["strlen()", "strlen()"]);
+    let path = backtraces.split('?').next().expect("a path").to_owned();
+    let of_machine = get(server, &format!("{path}?machine_id=b&build=1"));
+    assert_eq!(texts(&of_machine, "section.stack h2"), ["1 record"]);
+    assert_eq!(server.get(&format!("{path}?machine_id=nobody")).status, 404);
+    assert_eq!(server.get(&format!("{CRASHES}/guilty_details/x")).status, 404);
+    assert_eq!(server.get(&format!("{CRASHES}/guilty_details/7")).status, 404);
+    let id = &records(server, "classification=org.clearlinux/crash/clr&machine_id=c")[0]["id"];
+    let record = get(server, &format!("/telemetryui/records/record_details/{id}"));
+    assert_eq!(texts(&record, "li.guilty code"), ["draw()"]);
+    let add = attribute(&record, "li.guilty a", "href").expect("a link");
+    assert_eq!(one_text(&get(server, &add), "main ul li"), "draw() in /lib/draw.so is never guilty.");
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn preview_tells_the_groups(preview: &Html) {
+    let cells = |label: &str| texts(preview, &format!("table.preview [data-label={label}]"));
+    assert_eq!(one_text(preview, "main ul li"), "strlen() in /lib/strlen.so is never guilty.");
+    assert_eq!(texts(preview, "main h2"), ["A group splits: 4 records leave it"]);
+    let names: Vec<String> =
+        cells("Guilty").iter().map(|text| text.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(names, ["strlen()", "parse()", "render()"]);
+    assert_eq!(cells("It"), ["vanishes", "appears", "appears"]);
+    assert_eq!((cells("Records"), cells("Machines")), (strings(&["4", "0", "0"]), strings(&["2", "0", "0"])));
+    assert_eq!(cells("Then"), ["0", "0", "3", "2", "1", "1"]);
+}
+
+fn undo_restores(server: &Server, before: &[(String, u64, u64)]) {
+    let history = get(server, &format!("{CRASHES}/history"));
+    assert_eq!(texts(&history, "td[data-label=What]"), ["strlen() in /lib/strlen.so is never guilty."]);
+    let (undo, fields) = fields_of_last_form(&history);
+    let undo = url::form_urlencoded::Serializer::new(format!("{undo}?")).extend_pairs(fields).finish();
+    let saved = save(server, &get(server, &undo.replace("?&", "?")));
+    assert_eq!((saved.status, saved.header("location")), (303, Some("/telemetryui/crashes/history")));
+    assert_eq!(causes(&get(server, CRASHES)), before);
+    let history = get(server, &format!("{CRASHES}/history"));
+    assert_eq!(texts(&history, "td[data-label=Back]")[1], "Undone by entry 2.");
+}
+
+fn comments_and_hidden(server: &Server) {
+    let based_on = || server.get_json("/api/curation")["sequence"].to_string();
+    let draw = [("function", "draw()"), ("module", "/lib/draw.so")];
+    let comment = [&draw[..], &[("text", "known <b>"), ("who", "ann"), ("based_on", &based_on())]].concat();
+    let saved = post(server, &format!("{EDIT}comment"), &comment);
+    assert_eq!(saved.status, 303, "{}", saved.text());
+    let details = get(server, saved.header("location").expect("an address"));
+    assert_eq!(one_text(&details, "main em"), "known <b>");
+    assert_eq!(texts(&get(server, CRASHES), "td[data-label=Comment]"), ["", "known <b>", ""]);
+    let hide = [&draw[..], &[("hidden", "yes"), ("based_on", &based_on())]].concat();
+    assert_eq!(post(server, &format!("{EDIT}hidden"), &hide).status, 303);
+    let without = get(server, CRASHES);
+    assert_eq!(causes(&without), expected(&[("strlen()", 4, 2), ("oops_end", 1, 1)]));
+    assert_eq!(causes(&without), causes_of_api(server, &without));
+    let shown = get(server, &format!("{CRASHES}?hidden=show"));
+    assert_eq!((causes(&shown).len(), causes(&shown)), (3, causes_of_api(server, &shown)));
+}
+
+#[test]
+fn what_cannot_be_edited_is_said_on_a_page() {
+    let server = embedded();
+    let add = format!("{EDIT}add");
+    let frame = [("function", "f()"), ("module", "m")];
+    for (pairs, part) in [
+        (vec![("function", "_start()"), ("module", "libc.so.6")], "always a filter"),
+        (vec![("frame", "x")], "frame is not one"),
+        ([&frame[..], &[("save", "yes")]].concat(), "based_on is missing"),
+        (vec![], "frame is missing"),
+    ] {
+        let refused = page(&post(&server, &add, &pairs), 400);
+        assert!(texts(&refused, "main p")[0].contains(part), "{part}: {}", texts(&refused, "main p")[0]);
+    }
+    let from_elsewhere = [("Origin", "http://evil.example")];
+    let saved = [&frame[..], &[("save", "yes"), ("based_on", "0")]].concat();
+    assert_eq!(post_from(&server, &add, &saved, &from_elsewhere).status, 403);
+    assert_eq!(post_from(&server, "/telemetryui/quarantine/replay", &[], &from_elsewhere).status, 403);
+    assert_eq!(post_from(&server, "/telemetryui/quarantine/1/discard", &[], &from_elsewhere).status, 403);
+    assert_eq!(server.get(&format!("{EDIT}hidden?function=f()")).status, 400, "only a form may change something");
+    assert_eq!(server.get(&format!("{add}?function=f()&save=yes&based_on=0")).status, 200, "a link shows a preview");
+    assert_eq!(server.get_json("/api/curation")["sequence"], 0);
+    let reset = get(&server, &format!("{EDIT}reset"));
+    assert!(texts(&reset, "main p")[0].contains("nothing left to recalculate"));
+    assert_eq!(server.get(&format!("{EDIT}nothing")).status, 404);
+}
+
+/// The page of filters offers the frames of crashes, and a browser's form of chosen ones leads to a preview.
+#[test]
+fn several_frames_are_chosen_at_once() {
+    let server = embedded();
+    crash(&server, "a", "1", &["strlen", "parse", "main"]);
+    let offered = get(&server, EDIT);
+    assert_eq!(texts(&offered, ".choose label").len(), 3);
+    let boxes: Vec<String> =
+        select(&offered, ".choose input").iter().filter_map(|input| input.attr("value")).map(str::to_owned).collect();
+    let chosen = [("frame", boxes[0].as_str()), ("frame", boxes[2].as_str()), ("based_on", "0")];
+    let preview = page(&post(&server, &format!("{EDIT}add"), &chosen), 200);
+    assert_eq!(texts(&preview, "main h2"), ["A group gets another name: 1 record"]);
+    assert_eq!(save(&server, &preview).status, 303);
+    assert_eq!(causes(&get(&server, CRASHES)).len(), 1);
+    let filters = get(&server, EDIT);
+    assert_eq!(select(&filters, "[aria-labelledby=now] input[type=checkbox]").len(), 2);
+}

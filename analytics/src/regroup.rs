@@ -119,8 +119,8 @@ impl<'a> Groups<'a> {
             *moved += self.moved[at];
             parts.push(part);
         }
-        let changed = connected.into_values().filter(|(moved, _)| *moved > 0);
-        let mut changes: Vec<Change> = changed.map(|(moved, parts)| Change::new(moved, parts)).collect();
+        let with_moves = connected.into_values().filter(|(moved, _)| *moved > 0);
+        let mut changes: Vec<Change> = with_moves.map(|(moved, parts)| Change::new(moved, parts)).collect();
         changes.sort_by(|a, b| b.moved.cmp(&a.moved).then_with(|| a.parts[0].guilty.cmp(&b.parts[0].guilty)));
         changes
     }

@@ -22,7 +22,10 @@ fn a_server_that_runs_is_asked() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = server.url("/");
     let csv = run(dir.path(), &["query", STATEMENT, "--format", "csv", "--server", &url]);
-    assert_eq!((csv.status.success(), csv.stdout.replace(char::from(13), "").trim_end()), (true, format!("n,worst\n{posted},4").as_str()));
+    assert_eq!(
+        (csv.status.success(), csv.stdout.replace(char::from(13), "").trim_end()),
+        (true, format!("n,worst\n{posted},4").as_str())
+    );
     let table = run(dir.path(), &["query", STATEMENT, "--server", &url]);
     assert!(table.stdout.contains(&format!("| {posted}")) && table.stdout.ends_with("1 row"), "{}", table.stdout);
     let wrong = run(dir.path(), &["query", "DELETE FROM records", "--server", &url]);

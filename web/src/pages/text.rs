@@ -79,11 +79,6 @@ pub fn block(text: &str, max_html_bytes: usize) -> (String, bool) {
     (out, false)
 }
 
-/// Length of `text` in a page.
-pub(super) fn html_bytes(text: &str) -> usize {
-    text.len() + text.chars().map(escape_bytes).sum::<usize>()
-}
-
 /// Bytes that escaping in HTML adds to a character: `<` becomes `&#60;`.
 fn escape_bytes(c: char) -> usize {
     if matches!(c, '<' | '>' | '&' | '"' | '\'') { 4 } else { 0 }

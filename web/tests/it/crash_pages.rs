@@ -156,8 +156,8 @@ fn details_and_backtraces(server: &Server) {
     assert_eq!(server.get(&format!("{CRASHES}/guilty_details/7")).status, 404);
     let id = &records(server, "classification=org.clearlinux/crash/clr&machine_id=c")[0]["id"];
     let record = get(server, &format!("/telemetryui/records/record_details/{id}"));
-    assert_eq!(texts(&record, "li.guilty code"), ["draw()"]);
-    let add = attribute(&record, "li.guilty a", "href").expect("a link");
+    assert_eq!(texts(&record, "[aria-labelledby=crash] ul a")[0], "Filter draw()");
+    let add = attribute(&record, "[aria-labelledby=crash] ul a", "href").expect("a link");
     assert_eq!(one_text(&get(server, &add), "main ul li"), "draw() in /lib/draw.so is never guilty.");
 }
 

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use telemetrics_analytics::build_order;
 use telemetrics_analytics::questions::crashes::{Group, OfBuild, Wanted, crashes};
 use telemetrics_analytics::questions::guilty::{OfMachine, by_machine, stacks_of};
-use telemetrics_analytics::questions::offered::newer;
 use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_MAX};
 
 use super::asked::{DAYS, Said, Window};
@@ -101,7 +101,7 @@ impl GuiltyPage {
         let group = &found.group;
         let guilty = &group.guilty;
         let mut builds: Vec<&OfBuild> = group.builds.iter().collect();
-        builds.sort_by(|a, b| a.system_name.cmp(&b.system_name).then_with(|| newer(&a.build, &b.build)));
+        builds.sort_by(|a, b| a.system_name.cmp(&b.system_name).then_with(|| build_order(&b.build, &a.build)));
         let backtraces = format!("{}/backtraces", guilty_path(guilty.id));
         let days_text = days.to_string();
         let name = Name::from(guilty);

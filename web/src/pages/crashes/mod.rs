@@ -22,7 +22,7 @@ pub use edit::act;
 pub use filters::show as filters;
 pub use guilty::show as guilty;
 pub use history::show as history;
-pub(super) use name::{FrameRow, frame_rows};
+pub(super) use name::filter_address;
 pub use top::{all, of_build};
 
 use super::address;

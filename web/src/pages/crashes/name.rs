@@ -88,7 +88,9 @@ pub(in crate::pages) fn frame_rows<'a>(
     (rows, left_out)
 }
 
-fn filter_address(function: &str, module: &str, filters: &Filters) -> Option<String> {
+/// The address of the preview of an edit that declares a frame never guilty; `None` where that cannot be said, or the
+/// address would be long.
+pub(in crate::pages) fn filter_address(function: &str, module: &str, filters: &Filters) -> Option<String> {
     let can_be_filtered = !function.is_empty() && !is_always_filtered(function) && !filters.contains(function, module);
     let pairs = [("function", function), ("module", module)];
     let short = function.len() + module.len() <= FILTER_ADDRESS_BYTES;

@@ -6,12 +6,13 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use telemetrics_analytics::build_order;
 use telemetrics_analytics::crashes::Guilty;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::crash_totals::{CrashTotal, crash_totals};
 use telemetrics_analytics::questions::crashes::{Crashes, Group, Wanted, crashes, guilties_of};
 use telemetrics_analytics::questions::guilty::{Trend, TrendRequest, trend};
-use telemetrics_analytics::questions::offered::{Offered, newer, offered};
+use telemetrics_analytics::questions::offered::{Offered, offered};
 
 use super::asked::{DAYS_DEFAULT, HIDDEN, Said, Window, in_api};
 use super::charts::{self, TREND_TOP};
@@ -305,7 +306,7 @@ async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> 
     let asked_for: Vec<String> = all.iter().filter(|build| is_asked_for(build)).cloned().collect();
     let builds: Vec<String> = asked_for.iter().take(BUILDS_SHOWN).cloned().collect();
     let Some(newest) = builds.first() else { return Ok(Found::default()) };
-    let older: Vec<String> = all.iter().filter(|build| newer(newest, build).is_lt()).cloned().collect();
+    let older: Vec<String> = all.iter().filter(|build| build_order(build, newest).is_lt()).cloned().collect();
     let filter = RecordFilter { builds: builds.clone(), ..window.filter.clone() };
     let nothing = HashSet::new();
     let without = if window.shows_hidden { &nothing } else { &said.hidden };
@@ -328,6 +329,6 @@ async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> 
 fn newest_first(totals: &[CrashTotal]) -> Vec<String> {
     let builds: BTreeSet<&String> = totals.iter().map(|total| &total.build).collect();
     let mut builds: Vec<String> = builds.into_iter().cloned().collect();
-    builds.sort_by(|a, b| newer(a, b));
+    builds.sort_by(|a, b| build_order(b, a));
     builds
 }

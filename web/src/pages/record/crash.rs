@@ -4,6 +4,7 @@ use telemetrics_schema::Report;
 use telemetrics_schema::payload::{self, Backtrace, Filters, Guilty, Thread, shown_name, signal_name};
 
 use super::room::Room;
+use crate::pages::crashes::filter_address;
 use crate::pages::text;
 
 /// Most HTML of all frames together, in bytes: a crash has at most some dozen frames, and a page has a limit.
@@ -56,6 +57,8 @@ pub(super) struct FrameRow {
     pub(super) module: String,
     pub(super) source: String,
     pub(super) is_guilty: bool,
+    /// Where a reader declares it never guilty.
+    pub(super) filter: Option<String>,
 }
 
 impl Crash {
@@ -63,8 +66,8 @@ impl Crash {
     pub(super) fn new(report: &Report, filters: &Filters) -> Option<Self> {
         let backtrace = payload::backtrace(report)?;
         let guilty = payload::guilty(backtrace.stack(), filters);
-        let mut tables =
-            Tables { room: Room::new(FRAMES_HTML_BYTES), threads: Vec::new(), left_out: backtrace.left_out };
+        let room = Room::new(FRAMES_HTML_BYTES);
+        let mut tables = Tables { room, filters, threads: Vec::new(), left_out: backtrace.left_out };
         for (index, thread) in backtrace.threads.iter().enumerate() {
             let is_stack = Some(index) == backtrace.stack_thread();
             tables.add(thread, is_stack, guilty.as_ref().filter(|_| is_stack));
@@ -110,13 +113,14 @@ fn chosen(guilty: &Guilty<'_>) -> Chosen {
 }
 
 /// The tables of threads, as many rows as there is room for.
-struct Tables {
+struct Tables<'a> {
     room: Room,
+    filters: &'a Filters,
     threads: Vec<ThreadTable>,
     left_out: usize,
 }
 
-impl Tables {
+impl Tables<'_> {
     fn add(&mut self, thread: &Thread<'_>, is_stack: bool, guilty: Option<&Guilty<'_>>) {
         /// A heading and the head of a table.
         const THREAD_BYTES: usize = 500;
@@ -127,7 +131,8 @@ impl Tables {
         }
         let mut rows = Vec::new();
         for (index, frame) in thread.frames.iter().enumerate() {
-            let row = FrameRow::new(frame, guilty.is_some_and(|guilty| guilty.frame == index));
+            let filters = is_stack.then_some(self.filters);
+            let row = FrameRow::new(frame, guilty.is_some_and(|guilty| guilty.frame == index), filters);
             if self.room.take(row.html_bytes()) {
                 rows.push(row);
             } else {
@@ -141,7 +146,8 @@ impl Tables {
 }
 
 impl FrameRow {
-    fn new(frame: &payload::Frame<'_>, is_guilty: bool) -> Self {
+    /// Without `filters` there is nothing to declare about it: it is of another thread.
+    fn new(frame: &payload::Frame<'_>, is_guilty: bool, filters: Option<&Filters>) -> Self {
         let shown = shown_name(frame.function);
         let source = frame.source.map(|source| match source.line {
             Some(line) => format!("{}:{line}", text::line(source.file, PATH_CHARS)),
@@ -154,6 +160,7 @@ impl FrameRow {
             module: text::line(frame.module, PATH_CHARS),
             source: source.unwrap_or_default(),
             is_guilty,
+            filter: filters.and_then(|filters| filter_address(&shown, frame.module, filters)),
         }
     }
 
@@ -161,7 +168,13 @@ impl FrameRow {
         /// A row without its texts.
         const ROW_BYTES: usize = 260;
         let texts = [&self.function, self.symbol.as_ref().unwrap_or(&self.source), &self.source, &self.module];
-        ROW_BYTES + texts.into_iter().map(|shown| text::html_bytes(shown)).sum::<usize>()
+        /// The link of a filter without its texts.
+        const LINK_BYTES: usize = 60;
+        let link = self
+            .filter
+            .as_ref()
+            .map(|address| LINK_BYTES + [address, &self.function].map(|t| text::html_bytes(t)).iter().sum::<usize>());
+        ROW_BYTES + texts.into_iter().map(|shown| text::html_bytes(shown)).sum::<usize>() + link.unwrap_or_default()
     }
 }
 

@@ -92,9 +92,9 @@ impl Server {
             let stacks = StackBook::default();
             questions = Some(AppState {
                 analytics,
+                statements,
                 acknowledged,
                 datasets,
-                statements,
                 curation,
                 stacks,
                 connections,

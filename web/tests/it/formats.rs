@@ -15,11 +15,13 @@ use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{Post, Process, Python, Server};
 
 use crate::seeds::{self, FILTERS, SEEDS, Seed, ids_that};
-use crate::servers::{accepted, embedded, ids, json, on_clickhouse, records};
+use crate::servers::{PROGRAM, accepted, embedded, ids, json, on_clickhouse, records};
 
 const GUIDE: &str = "docs/analysts.md";
 /// Scripts of the guide that read exports.
 const PROGRAMS: usize = 5;
+/// Headings of the guide with a command that prints numbers.
+const NUMBERS: [&str; 3] = ["curl and jq", "curl and SQL", "The program itself"];
 /// Parameters of an export that cannot be used, and what the message has to name.
 const REFUSED: [(&str, &str); 7] = [
     ("format=json", "format"),
@@ -245,4 +247,23 @@ fn programs_count_and_sum_as_the_api_does(server: &Server) {
     }
     let lines = std::fs::read_to_string(server.dir().join("records.ndjson")).expect("a file that curl made");
     assert_eq!(lines.lines().count(), of_api.len());
+    commands_print(server, &expected);
+}
+
+/// Runs the commands of the guide that ask for numbers.
+fn commands_print(server: &Server, expected: &str) {
+    let commands: Vec<Block> = blocks(GUIDE)
+        .into_iter()
+        .filter(|block| NUMBERS.contains(&block.heading.as_str()) && block.language == "sh")
+        .collect();
+    assert_eq!(commands.len(), NUMBERS.len());
+    let program = std::path::Path::new(PROGRAM).parent().expect("a directory").to_str().expect("a path");
+    let path = format!("{program}:{}", std::env::var("PATH").expect("a path"));
+    for command in &commands {
+        let text = command.text.replace("127.0.0.1:8080", &server.address().to_string());
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &text]).env("PATH", &path).current_dir(server.dir());
+        let ended = Process::start(&mut shell, server.dir()).wait();
+        assert_eq!(ended.stdout.trim_end(), expected, "{}: {}", command.heading, ended.stderr);
+    }
 }

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_counted() {
-        let frames: String = (0..64).map(|number| format!("#{number} {} - [/a]\n", "<".repeat(400))).collect();
+        let frames: Vec<_> = (0..64).map(|number| format!("#{number} {} - [/a]\n", "<".repeat(400))).collect();
+        let frames = frames.concat();
         let crash = crash(&format!("{frames}Backtrace (TID 2):\n#0 b() - [/a]\n")).expect("a crash");
         let shown: usize = crash.threads.iter().map(|thread| thread.frames.len()).sum();
         let threads = 2 - crash.threads.len();

@@ -145,6 +145,7 @@ fn questions(state: AppState) -> Router {
         .route(pages::address::UPDATES, get(pages::updates::show))
         // Scripts written for the original service ask here.
         .route("/telemetryui/updates", get(api::updates::show))
+        .route(pages::address::OVERVIEW, get(pages::overview::show))
         .route(pages::address::STATUS, get(pages::status::show))
         .route(pages::address::API, get(pages::api::show))
         .route("/telemetryui/api/ask", get(pages::api::ask))

@@ -22,6 +22,8 @@ pub const UPDATES: &str = "/telemetryui/update_matrix";
 pub const QUARANTINE: &str = "/telemetryui/quarantine";
 /// The page API.
 pub const API: &str = "/telemetryui/api";
+/// The page Overview.
+pub const OVERVIEW: &str = "/telemetryui/overview";
 /// The page Status.
 pub const STATUS: &str = "/telemetryui/status";
 /// The records API.

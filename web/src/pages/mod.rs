@@ -15,6 +15,7 @@ mod form;
 pub mod mce;
 pub mod message;
 pub mod numbers;
+pub mod overview;
 pub mod population;
 pub mod quarantine;
 pub mod query;
@@ -81,11 +82,14 @@ pub const UPDATES_TAB: Tab = Tab { label: "Updates", address: address::UPDATES }
 pub const QUARANTINE_TAB: Tab = Tab { label: "Quarantine", address: address::QUARANTINE };
 /// The tab of the page API.
 pub const API_TAB: Tab = Tab { label: "API", address: address::API };
+/// The tab of the page Overview.
+pub const OVERVIEW_TAB: Tab = Tab { label: "Overview", address: address::OVERVIEW };
 /// The tab of the page Status.
 pub const STATUS_TAB: Tab = Tab { label: "Status", address: address::STATUS };
 
 /// All tabs, from left to right; a page gets its tab when it works.
-pub const TABS: [Tab; 11] = [
+pub const TABS: [Tab; 12] = [
+    OVERVIEW_TAB,
     RECORDS_TAB,
     BUILDS_TAB,
     STATS_TAB,

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use askama::Template;
+use telemetrics_analytics::judgement::{Cause, Counts, Exposure, Strikes, Tables, findings, rates};
 use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{Cursor, Page};
 use telemetrics_analytics::questions::trends::{Series as TrendSeries, SeriesOf, Trend};
@@ -21,6 +22,7 @@ use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 use super::api::ApiPage;
 use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
+use super::overview::{Found as FoundOverview, OverviewPage};
 use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::{Neighbours, RecordPage};
@@ -102,6 +104,8 @@ fn general() -> Vec<Sample> {
         sample("replayed.html", "ordinary", &ReplayedPage::new(&Replayed::default())),
         sample("replayed.html", "hostile", &ReplayedPage::new(&replayed())),
         sample("api.html", "all", &ApiPage::new()),
+        sample("overview.html", "quiet", &overview("clear-linux-os", 0)),
+        sample("overview.html", "hostile", &overview(&HOSTILE.repeat(20), 100)),
         sample("message.html", "no such record", &MessagePage::no_such_record(HOSTILE)),
         sample("message.html", "long", &MessagePage::new("Not available", &HOSTILE.repeat(10_000))),
     ]
@@ -178,6 +182,34 @@ fn replayed() -> Replayed {
     let error = FieldError { field: HOSTILE.to_owned(), reason: HOSTILE.to_owned() };
     let errors = (0..100).map(|id| NotReplayed { id, reasons: vec![error.clone(); 20] }).collect();
     Replayed { invalid: 100, errors, ..Replayed::default() }
+}
+
+fn overview(name: &str, number: u64) -> OverviewPage {
+    let exposure = |build: u64| Exposure {
+        build: format!("{build}{name}"),
+        machines: 1_000,
+        machine_days: 9_000,
+        busiest_day_machines: 1_000,
+    };
+    let cause = |guilty_id| Cause::Guilty { guilty_id, function: name.to_owned(), module: name.to_owned() };
+    let strikes = |build: u64, cause, machine_days| Strikes {
+        build: format!("{build}{name}"),
+        cause,
+        counts: Counts { machines: machine_days, machine_days, records: machine_days },
+    };
+    let causes = 1..=i64::try_from(number).expect("small");
+    let tables = Tables {
+        exposures: vec![exposure(1), exposure(2)],
+        strikes: causes.map(|id| strikes(2, cause(id), 500)).chain([strikes(1, Cause::AnyCrash, 5)]).collect(),
+    };
+    let hours = Trend { buckets: vec![NOW], series: vec![TrendSeries { of: SeriesOf::All, records: vec![7] }] };
+    OverviewPage::new(FoundOverview {
+        system_name: Some(name).filter(|_| number > 0),
+        findings: &findings(&tables),
+        rates: &rates(&tables),
+        hours: &hours,
+        troubles: vec!["Records are refused.".to_owned()],
+    })
 }
 
 /// More versions than the matrix has room for.

@@ -147,7 +147,8 @@ fn date(day: i32) -> Option<String> {
     TimestampUs::from_day(day).date().map(|date| date.to_string())
 }
 
-fn by_hour(hours: &Trend) -> Chart {
+/// What came in, hour by hour.
+pub(super) fn by_hour(hours: &Trend) -> Chart {
     let name = |begin: &TimestampUs| begin.to_string().get(11..16).unwrap_or_default().to_owned();
     let records = hours.series.first().map(|series| series.records.clone()).unwrap_or_default();
     Chart {

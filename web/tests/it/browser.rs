@@ -11,7 +11,8 @@ use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
 /// The pages beside those of records.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
+    "overview",
     "builds",
     "stats",
     "crashes",

@@ -221,7 +221,7 @@ fn a_crash_shows_its_frames_with_the_guilty_one_marked() {
         ]
     );
     assert_eq!(texts(&page, "h3"), ["Thread 7"]);
-    assert_eq!(texts(&page, "summary"), ["Thread 8, not the one that crashed"]);
+    assert_eq!(texts(&page, "summary"), ["Declare a frame never guilty", "Thread 8, not the one that crashed"]);
     assert_eq!(texts(&page, ".frames tbody th"), ["0", "1 guilty", "2", "0"]);
     assert_eq!(texts(&page, ".frames .guilty > *"), ["1 guilty", "alpha::beta", "/usr/lib64/liba.so", "src/a.rs:7"]);
     assert_eq!(attributes(&page, ".frames [title]", "title"), ["_ZN5alpha4beta17h0123456789abcdefE()"]);

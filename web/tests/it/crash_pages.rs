@@ -135,7 +135,7 @@ fn one_build_alone(server: &Server) {
 
 fn details_and_backtraces(server: &Server) {
     let top = get(server, CRASHES);
-    let address = attribute(&top, "table.guilties th a", "href").expect("a link");
+    let address = attribute(&top, "table.guilties tbody th a", "href").expect("a link");
     let details = get(server, &address);
     assert_eq!(one_text(&details, "h1"), "Guilty: strlen()");
     let rows =
@@ -156,8 +156,8 @@ fn details_and_backtraces(server: &Server) {
     assert_eq!(server.get(&format!("{CRASHES}/guilty_details/7")).status, 404);
     let id = &records(server, "classification=org.clearlinux/crash/clr&machine_id=c")[0]["id"];
     let record = get(server, &format!("/telemetryui/records/record_details/{id}"));
-    assert_eq!(texts(&record, "[aria-labelledby=crash] ul a")[0], "Filter draw()");
-    let add = attribute(&record, "[aria-labelledby=crash] ul a", "href").expect("a link");
+    assert_eq!(texts(&record, "[aria-labelledby=crash] details ul a")[0], "Filter draw()");
+    let add = attribute(&record, "[aria-labelledby=crash] details ul a", "href").expect("a link");
     assert_eq!(one_text(&get(server, &add), "main ul li"), "draw() in /lib/draw.so is never guilty.");
 }
 
@@ -192,13 +192,15 @@ fn undo_restores(server: &Server, before: &[(String, u64, u64)]) {
 fn comments_and_hidden(server: &Server) {
     let based_on = || server.get_json("/api/curation")["sequence"].to_string();
     let draw = [("function", "draw()"), ("module", "/lib/draw.so")];
-    let comment = [&draw[..], &[("text", "known <b>"), ("who", "ann"), ("based_on", &based_on())]].concat();
+    let last = based_on();
+    let comment = [&draw[..], &[("text", "known <b>"), ("who", "ann"), ("based_on", &last)]].concat();
     let saved = post(server, &format!("{EDIT}comment"), &comment);
     assert_eq!(saved.status, 303, "{}", saved.text());
     let details = get(server, saved.header("location").expect("an address"));
     assert_eq!(one_text(&details, "main em"), "known <b>");
     assert_eq!(texts(&get(server, CRASHES), "td[data-label=Comment]"), ["", "known <b>", ""]);
-    let hide = [&draw[..], &[("hidden", "yes"), ("based_on", &based_on())]].concat();
+    let last = based_on();
+    let hide = [&draw[..], &[("hidden", "yes"), ("based_on", &last)]].concat();
     assert_eq!(post(server, &format!("{EDIT}hidden"), &hide).status, 303);
     let without = get(server, CRASHES);
     assert_eq!(causes(&without), expected(&[("strlen()", 4, 2), ("oops_end", 1, 1)]));

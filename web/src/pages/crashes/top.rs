@@ -31,7 +31,7 @@ use crate::state::{AppState, Asked};
 /// Builds that the page is about: the newest with crashes.
 pub(in crate::pages) const BUILDS_SHOWN: usize = 8;
 /// Most causes of the page.
-pub(in crate::pages) const GUILTIES_SHOWN: usize = 30;
+pub(in crate::pages) const GUILTIES_SHOWN: usize = 25;
 /// Longest build that is shown, and that can be asked for by its address, in characters.
 const BUILD_CHARS: usize = 24;
 const BUILD_ASKED_CHARS: usize = 256;

@@ -282,7 +282,7 @@ fn hostile_crash(text: &str) -> Record {
     let line = text.replace('\n', "").repeat(1_000);
     let frame = format!("#4294967295 {line} - [{line}] - {line}:4294967295\n");
     let head = ["Process", "Signal", "Error", "Reason", "Kernel Version", "Tainted", "Modules", "Register RIP"];
-    let head: String = head.iter().map(|key| format!("{key}: {line}\n")).collect();
+    let head = head.map(|key| format!("{key}: {line}\n")).concat();
     let thread = format!("Backtrace (TID 4294967295):\n{}", "#0 a() - [/a]\n".repeat(3));
     record.report.classification = "org.clearlinux/crash/clr".into();
     record.report.payload = format!("{head}{}{}", frame.repeat(70), thread.repeat(300));

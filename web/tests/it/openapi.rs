@@ -13,7 +13,7 @@ use crate::servers::PROGRAM;
 const DESCRIPTION: &str = "/api/openapi.json";
 /// Names another number of generated requests for each operation.
 const CASES_VARIABLE: &str = "TELEMETRICS_TEST_SCHEMATHESIS_CASES";
-const CASES_DEFAULT: &str = "25";
+const CASES_DEFAULT: &str = "15";
 
 fn demo() -> Server {
     let server = Server::start_plain(PROGRAM, &["demo", "--records", "2000", "--listen", "127.0.0.1:0"]);

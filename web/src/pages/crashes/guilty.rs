@@ -97,7 +97,7 @@ struct MachineRow {
 
 impl GuiltyPage {
     /// The page about the last `days` days.
-    pub(in crate::pages) fn new(found: &Found, said: SaidOfIt, days: i64) -> Self {
+    pub(in crate::pages) fn new(found: &Found, said: &SaidOfIt, days: i64) -> Self {
         let group = &found.group;
         let guilty = &group.guilty;
         let mut builds: Vec<&OfBuild> = group.builds.iter().collect();
@@ -144,9 +144,8 @@ fn facts(group: &Group) -> Vec<(&'static str, String)> {
 /// Records and machines by build, oldest version first.
 fn by_build(newest_first: &[&OfBuild]) -> Chart {
     let one_system = newest_first.windows(2).all(|pair| pair[0].system_name == pair[1].system_name);
-    let name = |of: &OfBuild| match one_system {
-        true => of.build.clone(),
-        false => format!("{} {}", of.system_name, of.build),
+    let name = |of: &OfBuild| {
+        if one_system { of.build.clone() } else { format!("{} {}", of.system_name, of.build) }
     };
     let shown: Vec<&OfBuild> = newest_first.iter().take(CATEGORIES_MAX).rev().copied().collect();
     Chart {
@@ -228,7 +227,7 @@ async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, Web
         comment: comment_on(&said.curated, &group.guilty).to_owned(),
         is_hidden: said.hidden.contains(&id),
     };
-    let mut page = GuiltyPage::new(&Found { group, machines }, of_it, window.days);
+    let mut page = GuiltyPage::new(&Found { group, machines }, &of_it, window.days);
     page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
 }

@@ -142,7 +142,7 @@ fn guilty_page(build: &str, name: &str, builds: usize) -> GuiltyPage {
     };
     let found = FoundGuilty { group: group(build, name, 0, 0..builds * 2), machines: vec![machine; builds] };
     let of_it = SaidOfIt { based_on: 7, comment: name.chars().take(80).collect(), is_hidden: builds > 2 };
-    GuiltyPage::new(&found, of_it, DAYS_DEFAULT)
+    GuiltyPage::new(&found, &of_it, DAYS_DEFAULT)
 }
 
 fn backtraces(name: &str, frames: usize, stacks: usize) -> BacktracesPage {

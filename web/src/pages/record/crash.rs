@@ -167,9 +167,9 @@ impl FrameRow {
     fn html_bytes(&self) -> usize {
         /// A row without its texts.
         const ROW_BYTES: usize = 260;
-        let texts = [&self.function, self.symbol.as_ref().unwrap_or(&self.source), &self.source, &self.module];
         /// The link of a filter without its texts.
         const LINK_BYTES: usize = 60;
+        let texts = [&self.function, self.symbol.as_ref().unwrap_or(&self.source), &self.source, &self.module];
         let link = self
             .filter
             .as_ref()

@@ -56,7 +56,7 @@ impl BatchBuilder {
         self.append_derived(record, &derive(&record.report));
     }
 
-    /// Adds one row of a record of which is known what [`derive`] makes of it.
+    /// Adds one row of a record of which is known what [`derive()`] makes of it.
     pub fn append_derived(&mut self, record: &Record, derived: &Derived) {
         self.append_reported(record);
         self.stack_id.append_value(derived.stack_id);
@@ -148,7 +148,7 @@ pub fn with_defaults(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(record_schema(), columns.collect::<Result<_, _>>()?)
 }
 
-/// The batch, which has the schema of [`record_schema`], with its derived columns as [`derive`] makes them now, and the rows
+/// The batch, which has the schema of [`record_schema`], with its derived columns as [`derive()`] makes them now, and the rows
 /// in which one of them was another.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Crashes by their cause: which guilties there are, how many records and machines each has, and on which builds.
 //!
 //! Records are counted by stack, from rollups where those have what is asked for, and stacks are put together to guilties
-//! here. Distinct machines do not add up: they are counted by guilty where the records are ([`crate::guilty_of`]).
+//! here. Distinct machines do not add up: they are counted by guilty where the records are (`guilty_of.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,6 +1,6 @@
 //! The pages of crashes: causes of all builds or of one, one cause, its backtraces, and what users say about them.
 //!
-//! A page is about a window of days, [`asked::DAYS_DEFAULT`] when nobody says it. Links from row to row carry the window
+//! A page is about a window of days, `asked::DAYS_DEFAULT` when nobody says it. Links from row to row carry the window
 //! alone: the other filters may be long, and a page has many rows.
 
 mod asked;

@@ -24,7 +24,7 @@ const CLASS_CHARS: usize = 80;
 /// Longest first line of a payload, in characters.
 const PAYLOAD_CHARS: usize = 60;
 
-/// What else was received around a record, newest first; at most [`LIST_RECORDS`] each.
+/// What else was received around a record, newest first; at most `LIST_RECORDS` each.
 #[derive(Debug, Clone, Default)]
 pub struct Neighbours {
     /// Other records with its event id.

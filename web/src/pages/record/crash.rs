@@ -170,10 +170,8 @@ impl FrameRow {
         /// The link of a filter without its texts.
         const LINK_BYTES: usize = 60;
         let texts = [&self.function, self.symbol.as_ref().unwrap_or(&self.source), &self.source, &self.module];
-        let link = self
-            .filter
-            .as_ref()
-            .map(|address| LINK_BYTES + [address, &self.function].map(|t| text::html_bytes(t)).iter().sum::<usize>());
+        let of_link = |address: &String| LINK_BYTES + text::html_bytes(address) + text::html_bytes(&self.function);
+        let link = self.filter.as_ref().map(of_link);
         ROW_BYTES + texts.into_iter().map(|shown| text::html_bytes(shown)).sum::<usize>() + link.unwrap_or_default()
     }
 }

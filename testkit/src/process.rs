@@ -109,6 +109,17 @@ impl Process {
         self.wait()
     }
 
+    /// Kills it (SIGKILL), unless it was faster and had ended by itself.
+    ///
+    /// # Panics
+    /// When the system does not say whether it had.
+    pub fn kill_or_ended(mut self) -> Ended {
+        if self.child.try_wait().expect("a child").is_none() {
+            self.end();
+        }
+        self.wait()
+    }
+
     /// Lets every file that it writes grow to `bytes` at most; `None` lifts that. Beyond, its writes fail.
     ///
     /// It dies of such a write unless it was started with the signal XFSZ ignored, see [`IGNORES_XFSZ`].

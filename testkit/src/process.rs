@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may take for what is waited for; far more than it needs, even where others build meanwhile.
-pub const LIMIT: Duration = Duration::from_mins(2);
+pub const LIMIT: Duration = Duration::from_mins(5);
 /// How long the last words of a program that failed may take.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 const POLL_DISTANCE: Duration = Duration::from_millis(10);

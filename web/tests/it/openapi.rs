@@ -33,7 +33,7 @@ fn every_other_answer_fits_the_description() {
 }
 
 /// What is left out: values that no schema can tell from good ones are refused (a regular expression that is none, `top`
-/// without `by`), as they have to be. Two halves, because the limit of a program that tests start is two minutes.
+/// without `by`), as they have to be. Two halves, because no program that tests start may take minutes.
 fn answers_fit(which: &[&str]) {
     let server = demo();
     let which: String = which.iter().map(|word| format!("'{word}', ")).collect::<Vec<_>>().concat();

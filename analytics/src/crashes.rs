@@ -66,6 +66,12 @@ impl Stack {
         };
         Some((guilty.frame, found, guilty.why))
     }
+
+    /// What crashes with this stack are counted under: its guilty, or [`Guilty::unknown`].
+    #[must_use]
+    pub fn cause(&self, filters: &Filters) -> Guilty {
+        self.guilty(filters).map_or_else(Guilty::unknown, |(_, guilty, _)| guilty)
+    }
 }
 
 /// See the module. Clones are the same one.

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, Error as TlsError, RootCertStore, WantsVerifier};
 use tower::ServiceExt;
 use tracing::warn;
 
@@ -56,10 +56,14 @@ fn pool() -> Builder {
     pool
 }
 
-fn config(server: &ClickHouse) -> Result<ClientConfig, StartError> {
+/// What each TLS client of the program begins with.
+pub(crate) fn tls_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
     // Named, because a process with two implementations in it has no default one.
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?;
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()
+}
+
+fn config(server: &ClickHouse) -> Result<ClientConfig, StartError> {
+    let builder = tls_builder()?;
     let builder = match &server.ca_file {
         Some(file) => builder.with_root_certificates(
             authorities(file).map_err(|reason| format!("`store.clickhouse.ca_file` ({}): {reason}", file.display()))?,

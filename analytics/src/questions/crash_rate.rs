@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::payload::CRASH_CLASSES;
 
 use super::counts::numbers;
+use super::hardware::MACHINE_CHECKS;
 use super::keys::text_at;
 use super::source;
 use crate::error::Error;
@@ -17,8 +18,6 @@ use crate::filter::{ClassPattern, RecordFilter, text};
 use crate::judgement::{Cause, Counts, Exposure, Strikes, Tables};
 use crate::view::View;
 
-/// The classifications of machine checks begin like this.
-const MACHINE_CHECKS: &str = "org.clearlinux/mce/";
 /// The classifications of the updater begin like this.
 const UPDATER: &str = "org.clearlinux/swupd-client/";
 /// The updater reports what it did with severity 1, and what it could not do with a higher one.

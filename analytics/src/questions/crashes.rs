@@ -17,7 +17,7 @@ use telemetrics_schema::rollups::STACK_ID;
 use super::counts::numbers;
 use super::keys::text_at;
 use super::source;
-use crate::crashes::{Guilty, Stack, StackBook};
+use crate::crashes::{Guilty, StackBook};
 use crate::error::Error;
 use crate::filter::{RecordFilter, text};
 use crate::guilty_of::guilty_of;
@@ -72,8 +72,8 @@ pub struct Group {
     pub builds: Vec<OfBuild>,
     /// Records by classification, the largest first.
     pub classifications: Vec<(String, u64)>,
-    /// How many different stacks they have.
-    pub stacks: usize,
+    /// The different stacks that they have, in the order of their numbers.
+    pub stack_ids: Vec<i64>,
 }
 
 /// Crashes by cause.
@@ -178,8 +178,7 @@ async fn guilties(
     let ids: HashSet<i64> = cells.iter().map(|cell| cell.stack_id).collect();
     let ids: Vec<i64> = ids.into_iter().collect();
     let stacks = causes.book.stacks(view, filter, &ids).await?;
-    let guilty = |stack: &Stack| stack.guilty(causes.filters).map_or_else(Guilty::unknown, |(_, guilty, _)| guilty);
-    Ok(stacks.iter().map(|(id, stack)| (*id, guilty(stack))).collect())
+    Ok(stacks.iter().map(|(id, stack)| (*id, stack.cause(causes.filters))).collect())
 }
 
 /// What cells of one guilty add up to.
@@ -225,6 +224,8 @@ fn group(guilty: Guilty, sum: Sum<'_>) -> Group {
     let mut classifications: Vec<(String, u64)> =
         sum.classifications.into_iter().map(|(name, records)| (name.to_owned(), records)).collect();
     classifications.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut stack_ids: Vec<i64> = sum.stacks.into_iter().collect();
+    stack_ids.sort_unstable();
     Group {
         guilty,
         records: sum.records,
@@ -233,7 +234,7 @@ fn group(guilty: Guilty, sum: Sum<'_>) -> Group {
         last_seen: TimestampUs::default(),
         builds: sum.builds.into_iter().map(of_build).collect(),
         classifications,
-        stacks: sum.stacks.len(),
+        stack_ids,
     }
 }
 
@@ -344,7 +345,8 @@ mod tests {
         let guilties = HashMap::from([(10, guilty(1)), (11, guilty(1)), (12, guilty(2))]);
         let none = HashSet::new();
         let all = put_together(&cells, &guilties, Wanted::Largest(5, &none));
-        let shown: Vec<_> = all.groups.iter().map(|group| (group.guilty.id, group.records, group.stacks)).collect();
+        let shown: Vec<_> =
+            all.groups.iter().map(|group| (group.guilty.id, group.records, group.stack_ids.len())).collect();
         assert_eq!((shown, all.records, all.has_more), (vec![(1, 7, 2), (2, 3, 1)], 10, false));
         let builds: Vec<_> = all.groups[0].builds.iter().map(|of| (of.build.as_str(), of.records)).collect();
         assert_eq!(builds, [("1", 2), ("2", 5)]);

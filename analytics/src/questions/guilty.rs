@@ -233,8 +233,7 @@ pub async fn trend(
     }
     let ids: HashSet<i64> = cells.iter().map(|(_, stack, _)| *stack).collect();
     let stacks = causes.book.stacks(view, filter, &ids.into_iter().collect::<Vec<_>>()).await?;
-    let guilty = |stack: &Stack| stack.guilty(causes.filters).map_or_else(Guilty::unknown, |(_, guilty, _)| guilty);
-    let guilties: HashMap<i64, Guilty> = stacks.iter().map(|(id, stack)| (*id, guilty(stack))).collect();
+    let guilties: HashMap<i64, Guilty> = stacks.iter().map(|(id, stack)| (*id, stack.cause(causes.filters))).collect();
     cells.retain(|(_, stack, _)| guilties.get(stack).is_some_and(|guilty| !request.without.contains(&guilty.id)));
     let seen = cells.iter().map(|(begin, ..)| *begin);
     let buckets = begins(filter, *interval, now, seen.clone().min(), seen.max())?;

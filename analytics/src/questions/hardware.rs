@@ -15,7 +15,7 @@ use crate::filter::{ClassPattern, RecordFilter, text};
 use crate::view::View;
 
 /// The classifications of machine checks begin like this.
-const MACHINE_CHECKS: &str = "org.clearlinux/mce/";
+pub(super) const MACHINE_CHECKS: &str = "org.clearlinux/mce/";
 /// The classification of thermal events: machine checks by name, and a subject of their own.
 pub const THERMAL: &str = "org.clearlinux/mce/thermal";
 

@@ -7,7 +7,7 @@ use telemetrics_schema::payload::Filters;
 use super::counts::numbers;
 use super::crashes::{int64s, seen_plan};
 use super::stacks::records_by_stack;
-use crate::crashes::{Guilty, Stack, StackBook};
+use crate::crashes::{Guilty, StackBook};
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::regroup::{Change, Judged, Part, regroup};
@@ -27,7 +27,7 @@ pub async fn regrouped(
     let ids: Vec<i64> = counted.keys().copied().collect();
     let stacks = book.stacks(view, filter, &ids).await?;
     let judged = |filters: &Filters| -> HashMap<i64, Guilty> {
-        stacks.iter().map(|(id, stack)| (*id, guilty_of(stack, filters))).collect()
+        stacks.iter().map(|(id, stack)| (*id, stack.cause(filters))).collect()
     };
     let (before, after) = (judged(before), judged(after));
     let judged = counted
@@ -36,10 +36,6 @@ pub async fn regrouped(
     let mut changes = regroup(judged);
     count_machines(view, filter, [&before, &after], &mut changes).await?;
     Ok((changes, counted.values().sum()))
-}
-
-fn guilty_of(stack: &Stack, filters: &Filters) -> Guilty {
-    stack.guilty(filters).map_or_else(Guilty::unknown, |(_, guilty, _)| guilty)
 }
 
 async fn count_machines(

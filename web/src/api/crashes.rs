@@ -11,14 +11,14 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use telemetrics_analytics::crashes::{Frame, Guilty};
-use telemetrics_analytics::questions::crashes::{Causes, GUILTIES_MAX, Group, OfBuild, Wanted, crashes};
+use telemetrics_analytics::crashes::Frame;
+use telemetrics_analytics::questions::crashes::{GUILTIES_MAX, Group, OfBuild, Wanted, crashes};
 use telemetrics_analytics::questions::guilty::{self, OfMachine, OfStack};
-use telemetrics_schema::curation::State as Curated;
 use telemetrics_schema::payload::Filters;
 
 use super::aggregation::{self, Table, instant};
-use super::params::{self, Pairs};
+use super::params::Pairs;
+use super::said::Said;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
 use crate::openapi::{answers, parameters};
@@ -31,26 +31,6 @@ const PARTS_DEFAULT: usize = 100;
 
 /// Guilties that users hide: shown only when somebody asks for them.
 const HIDDEN: &str = "hidden";
-
-/// The frames that users declared never guilty.
-#[must_use]
-pub fn filters_of(curated: &Curated) -> Filters {
-    curated.curated.rules()
-}
-
-/// The identities of guilties that users hide.
-#[must_use]
-pub fn hidden_of(curated: &Curated) -> HashSet<i64> {
-    curated.curated.hidden.iter().map(telemetrics_schema::curation::Frame::guilty_id).collect()
-}
-
-/// What users say about a guilty; empty without.
-#[must_use]
-pub fn comment_on<'a>(curated: &'a Curated, guilty: &Guilty) -> &'a str {
-    let mut comments = curated.curated.comments.iter();
-    let of = comments.find(|(frame, _)| frame.function == guilty.function && frame.module == guilty.module);
-    of.map_or("", |(_, comment)| comment)
-}
 
 /// The causes with most records, the largest first.
 ///
@@ -80,16 +60,15 @@ pub async fn list(
     let now = state.clock.now();
     let (query, shows_hidden) = read(&pairs, now)?;
     let asked = state.ask_at(now).await?;
-    let curated = state.curation.state().await?;
-    let (filters, hidden) = (filters_of(&curated), hidden_of(&curated));
-    let without = if shows_hidden { HashSet::new() } else { hidden.clone() };
-    let causes = Causes { book: &state.stacks, filters: &filters };
+    let said = Said::now(&state).await?;
+    let nothing = HashSet::new();
+    let without = if shows_hidden { &nothing } else { &said.hidden };
     let limit = if pairs.iter().any(|(name, _)| name == "limit") { query.limit } else { GUILTIES_DEFAULT };
-    let wanted = Wanted::Largest(limit.min(GUILTIES_MAX), &without);
-    let found = crashes(&asked.view, causes, &query.filter, wanted).await?;
+    let wanted = Wanted::Largest(limit.min(GUILTIES_MAX), without);
+    let found = crashes(&asked.view, said.causes(&state), &query.filter, wanted).await?;
     let mut table = Table::new(COLUMNS);
     for group in &found.groups {
-        table.push(row(group, comment_on(&curated, &group.guilty), hidden.contains(&group.guilty.id)));
+        table.push(row(group, &said));
     }
     table.has_more(found.has_more);
     Ok(with_pending(table.into_response(query.format(&headers)), asked.pending))
@@ -110,7 +89,7 @@ const COLUMNS: [&str; 12] = [
     "classifications",
 ];
 
-fn row(group: &Group, comment: &str, is_hidden: bool) -> [Value; 12] {
+fn row(group: &Group, said: &Said) -> [Value; 12] {
     let classifications = group.classifications.iter();
     let classifications =
         classifications.map(|(name, records)| json!({"classification": name, "records": records})).collect::<Vec<_>>();
@@ -118,11 +97,11 @@ fn row(group: &Group, comment: &str, is_hidden: bool) -> [Value; 12] {
         group.guilty.id.into(),
         group.guilty.function.clone().into(),
         group.guilty.module.clone().into(),
-        comment.into(),
-        is_hidden.into(),
+        said.comment_on(&group.guilty).into(),
+        said.hidden.contains(&group.guilty.id).into(),
         group.records.into(),
         group.machines.into(),
-        group.stacks.into(),
+        group.stack_ids.len().into(),
         instant(group.first_seen),
         instant(group.last_seen),
         group.builds.iter().map(of_build).collect::<Vec<_>>().into(),
@@ -191,28 +170,22 @@ pub async fn show(
     }
     let query = aggregation::read(&pairs, now, &mut |_, _| Ok(false))?;
     let parts = if pairs.iter().any(|(name, _)| name == "limit") { query.limit } else { PARTS_DEFAULT };
-    params::no_duplicates(&pairs)?;
     let asked = state.ask_at(now).await?;
-    let curated = state.curation.state().await?;
-    let filters = filters_of(&curated);
-    let causes = Causes { book: &state.stacks, filters: &filters };
-    let (view, filter) = (&asked.view, &query.filter);
+    let said = Said::now(&state).await?;
+    let (view, filter, causes) = (&asked.view, &query.filter, said.causes(&state));
     let group = crashes(view, causes, filter, Wanted::One(guilty_id)).await?.groups.pop().ok_or_else(missing)?;
-    let (_, stacks) = guilty::stacks_of(view, causes, filter, guilty_id).await?.ok_or_else(missing)?;
     let (by_stack, by_machine) = tokio::try_join!(
-        guilty::by_stack(view, causes, filter, &stacks, parts),
-        guilty::by_machine(view, filter, &stacks, parts),
+        guilty::by_stack(view, causes, filter, &group.stack_ids, parts),
+        guilty::by_machine(view, filter, &group.stack_ids, parts),
     )?;
-    let is_hidden = hidden_of(&curated).contains(&guilty_id);
-    let values = row(&group, comment_on(&curated, &group.guilty), is_hidden);
     let mut summary: serde_json::Map<String, Value> =
-        COLUMNS.iter().map(|name| (*name).to_owned()).zip(values).collect();
+        COLUMNS.iter().map(|name| (*name).to_owned()).zip(row(&group, &said)).collect();
     summary.remove("builds");
     let details = Details {
         guilty: summary.into(),
         builds: group.builds.iter().map(of_build).collect(),
         machines: by_machine.iter().map(of_machine).collect(),
-        stacks: by_stack.iter().map(|of| of_stack(of, &filters)).collect(),
+        stacks: by_stack.iter().map(|of| of_stack(of, &said.filters)).collect(),
     };
     Ok(with_pending(Json(details).into_response(), asked.pending))
 }

@@ -17,6 +17,7 @@ pub mod ranges;
 pub mod record;
 pub mod records;
 pub mod regressions;
+pub mod said;
 pub mod sql;
 pub mod trends;
 pub mod updates;

@@ -10,14 +10,13 @@ use axum::response::Response;
 use serde_json::Value;
 use telemetrics_analytics::judgement::{Cause, Change, Finding, Tables, findings};
 use telemetrics_analytics::questions::crash_rate::{Scope, tables};
-use telemetrics_analytics::questions::crashes::Causes;
 use telemetrics_analytics::questions::guilty_strikes::guilty_strikes;
 
 use super::aggregation::{self, Table};
 use super::crash_rate::{begin, of_one_system, rounded};
-use super::crashes::filters_of;
 use super::gate::DAYS_DEFAULT;
 use super::params::whole_number;
+use super::said::Said;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
 use crate::openapi::{answers, parameters};
@@ -95,9 +94,8 @@ pub async fn with_guilties(
     asked: &Asked,
     filter: &telemetrics_analytics::filter::RecordFilter,
 ) -> Result<Tables, WebError> {
-    let curated = state.curation.state().await?;
-    let filters = filters_of(&curated);
-    let causes = Causes { book: &state.stacks, filters: &filters };
+    let said = Said::now(state).await?;
+    let causes = said.causes(state);
     let (mut found, strikes) =
         tokio::try_join!(tables(&asked.view, filter, Scope::Failures), guilty_strikes(&asked.view, causes, filter))?;
     found.strikes.extend(strikes);

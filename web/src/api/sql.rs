@@ -10,13 +10,12 @@ use axum::http::{HeaderMap, Version, header};
 use axum::response::Response;
 use serde::Deserialize;
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::crashes::{Causes, guilties_of};
+use telemetrics_analytics::questions::crashes::guilties_of;
 use telemetrics_analytics::sql::{CRASHES, STATEMENT_BYTES_MAX, SqlLimits};
 use telemetrics_analytics::{Analytics, Error, View, sql};
 
-use super::crashes::filters_of;
 use super::params::{Pairs, no_duplicates};
-use super::with_pending;
+use super::{said, with_pending};
 use crate::config::Sql;
 use crate::error::{InvalidParameter, WebError};
 use crate::formats::{self, Choice, Deadline, Form, Format, Workers};
@@ -92,10 +91,8 @@ async fn with_guilties(state: &AppState, view: View, statement: &str) -> Result<
     if !statement.to_ascii_lowercase().contains(CRASHES) {
         return Ok(view);
     }
-    let curated = state.curation.state().await?;
-    let filters = filters_of(&curated);
-    let causes = Causes { book: &state.stacks, filters: &filters };
-    let guilties = guilties_of(&view, causes, &RecordFilter::default()).await?;
+    let said = said::Said::now(state).await?;
+    let guilties = guilties_of(&view, said.causes(state), &RecordFilter::default()).await?;
     Ok(view.with_guilties(guilties))
 }
 

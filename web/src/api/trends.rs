@@ -8,15 +8,14 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
-use telemetrics_analytics::questions::crashes::Causes;
 use telemetrics_analytics::questions::guilty;
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::trends::{Interval, SeriesOf, TOP_MAX, Trend, TrendRequest, trend};
 use telemetrics_schema::TimestampUs;
 
 use super::aggregation::{self, Asked, Table, instant, values};
-use super::crashes::{filters_of, hidden_of};
 use super::params::{Pairs, limit};
+use super::said::Said;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
 use crate::openapi::{answers, parameters};
@@ -77,12 +76,10 @@ async fn guilties_over_time(
     asked: &crate::state::Asked,
     request: &TrendRequest,
 ) -> Result<Table, WebError> {
-    let curated = state.curation.state().await?;
-    let (filters, hidden) = (filters_of(&curated), hidden_of(&curated));
-    let causes = Causes { book: &state.stacks, filters: &filters };
+    let said = Said::now(state).await?;
     let TrendRequest { filter, interval, top, .. } = request;
-    let request = guilty::TrendRequest { filter, interval: *interval, top: *top, without: &hidden };
-    let trend = guilty::trend(&asked.view, causes, &request, asked.now).await?;
+    let request = guilty::TrendRequest { filter, interval: *interval, top: *top, without: &said.hidden };
+    let trend = guilty::trend(&asked.view, said.causes(state), &request, asked.now).await?;
     let mut table = Table::new(["start", "guilty_id", "function", "module", "records"]);
     let has_others = trend.others.iter().any(|records| *records > 0);
     for (bucket, begin) in trend.buckets.iter().enumerate() {

@@ -1,7 +1,5 @@
 //! Asks a server over HTTP, or HTTPS with the certificates that the system trusts.
 
-use std::sync::Arc;
-
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -9,11 +7,10 @@ use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use url::Url;
 
 use crate::serve::StartError;
+use crate::transport::tls_builder;
 
 /// Longest explanation of a server that is repeated, in bytes.
 const EXPLANATION_BYTES_MAX: u64 = 64 << 10;
@@ -25,8 +22,7 @@ pub(super) struct Answer(Incoming);
 
 impl Client {
     pub(super) fn new() -> Result<Self, StartError> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions()?;
+        let builder = tls_builder()?;
         // A system without certificates can still ask over HTTP.
         let tls = match builder.clone().with_native_roots() {
             Ok(builder) => builder.with_no_client_auth(),

@@ -11,6 +11,7 @@ use telemetrics_analytics::questions::trends::{Interval, Trend, TrendRequest, tr
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
 
+use super::numbers::SYSTEM;
 use super::status::by_hour;
 use super::{OVERVIEW_TAB, Shell, address, message, render, text};
 use crate::api::regressions::with_guilties;
@@ -28,8 +29,6 @@ const BUILDS_MAX: usize = 12;
 const FINDINGS_MAX: usize = 10;
 /// Longest name of a cause and of a build, in characters.
 const NAME_CHARS: usize = 100;
-/// The parameter that names a system.
-const SYSTEM: &str = "system_name";
 
 /// What was found of one system.
 pub struct Found<'a> {

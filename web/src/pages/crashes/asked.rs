@@ -1,21 +1,13 @@
-//! What the pages of crashes are asked, and what users have said that matters to all of them.
-
-use std::collections::HashSet;
-use std::sync::Arc;
+//! What the pages of crashes are asked.
 
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::crashes::Causes;
 use telemetrics_schema::TimestampUs;
-use telemetrics_schema::curation::State as Curated;
-use telemetrics_schema::payload::Filters;
 
-use crate::api::crashes::{filters_of, hidden_of};
 use crate::api::params;
 use crate::api::updates::{days, within};
-use crate::error::{InvalidParameter, WebError};
+use crate::error::InvalidParameter;
 use crate::pages::address;
 use crate::pages::query::{Given, PAGING, Problem};
-use crate::state::AppState;
 
 /// How far a page looks back when nobody says it.
 pub(in crate::pages) const DAYS_DEFAULT: i64 = 7;
@@ -63,25 +55,6 @@ pub(super) fn in_api(given: &Given, days: i64, more: &[(&str, &str)]) -> Given {
     let pairs = own.chain([("created_in_days", days.as_str())]).chain(more.iter().copied());
     let query = address::with_query("", pairs);
     Given::parse(query.trim_start_matches('?')).unwrap_or_default()
-}
-
-/// What users have said.
-pub(super) struct Said {
-    pub(super) curated: Arc<Curated>,
-    pub(super) filters: Filters,
-    /// The guilties that nobody wants to see.
-    pub(super) hidden: HashSet<i64>,
-}
-
-impl Said {
-    pub(super) async fn now(state: &AppState) -> Result<Self, WebError> {
-        let curated = state.curation.state().await?;
-        Ok(Self { filters: filters_of(&curated), hidden: hidden_of(&curated), curated })
-    }
-
-    pub(super) fn causes<'a>(&'a self, state: &'a AppState) -> Causes<'a> {
-        Causes { book: &state.stacks, filters: &self.filters }
-    }
 }
 
 #[cfg(test)]

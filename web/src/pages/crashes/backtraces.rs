@@ -8,10 +8,10 @@ use telemetrics_analytics::crashes::Guilty;
 use telemetrics_analytics::questions::guilty::{OfStack, by_stack, stacks_of};
 use telemetrics_schema::payload::Filters;
 
-use super::asked::Said;
 use super::guilty::{guilty_id, nothing, window};
 use super::guilty_address;
 use super::name::{FrameRow, Name, frame_rows};
+use crate::api::said::Said;
 use crate::error::WebError;
 use crate::pages::text::{self, Moment};
 use crate::pages::{CRASHES_TAB, Shell, message, render};

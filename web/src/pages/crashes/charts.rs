@@ -120,7 +120,7 @@ mod tests {
             last_seen: TimestampUs(0),
             builds: builds.iter().map(of_build).collect(),
             classifications: Vec::new(),
-            stacks: 1,
+            stack_ids: vec![1],
         }
     }
 

@@ -8,10 +8,10 @@ use telemetrics_analytics::questions::frames::{SeenFrame, frames};
 use telemetrics_schema::curation::{Frame, NAME_BYTES_MAX, State as Curated};
 use telemetrics_schema::payload::guilty_id;
 
-use super::asked::Said;
 use super::guilty::window;
 use super::name::Name;
 use super::{EDIT, HISTORY, guilty_path};
+use crate::api::said::Said;
 use crate::error::WebError;
 use crate::pages::{CRASHES_TAB, Shell, message, render, text};
 use crate::state::AppState;

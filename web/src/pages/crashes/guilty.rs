@@ -6,13 +6,13 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::questions::crashes::{Group, OfBuild, Wanted, crashes};
-use telemetrics_analytics::questions::guilty::{OfMachine, by_machine, stacks_of};
+use telemetrics_analytics::questions::guilty::{OfMachine, by_machine};
 use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_MAX};
 
-use super::asked::{DAYS, Said, Window};
+use super::asked::{DAYS, Window};
 use super::name::Name;
 use super::{EDIT, guilty_path};
-use crate::api::crashes::comment_on;
+use crate::api::said::Said;
 use crate::charts::{CATEGORIES_MAX, Chart, Figure, Kind, Series};
 use crate::error::WebError;
 use crate::pages::population::ROTATION;
@@ -134,7 +134,7 @@ fn facts(group: &Group) -> Vec<(&'static str, String)> {
     vec![
         ("Records", text::thousands(group.records)),
         ("Machines", text::thousands(group.machines)),
-        ("Different stacks", text::thousands(group.stacks as u64)),
+        ("Different stacks", text::thousands(group.stack_ids.len() as u64)),
         ("First seen", Moment::from(group.first_seen).text),
         ("Last seen", Moment::from(group.last_seen).text),
         ("By class", classes.join(", ")),
@@ -217,14 +217,13 @@ async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, Web
     let asked = state.ask().await?;
     let window = window(query, asked.now)?;
     let said = Said::now(state).await?;
-    let (view, causes) = (&asked.view, said.causes(state));
-    let group = crashes(view, causes, &window.filter, Wanted::One(id)).await?.groups.pop();
+    let view = &asked.view;
+    let group = crashes(view, said.causes(state), &window.filter, Wanted::One(id)).await?.groups.pop();
     let Some(group) = group else { return Ok(nothing(id, window.days)) };
-    let stacks = stacks_of(view, causes, &window.filter, id).await?.map(|(_, stacks)| stacks).unwrap_or_default();
-    let machines = by_machine(view, &window.filter, &stacks, ROWS_SHOWN).await?;
+    let machines = by_machine(view, &window.filter, &group.stack_ids, ROWS_SHOWN).await?;
     let of_it = SaidOfIt {
         based_on: said.curated.sequence,
-        comment: comment_on(&said.curated, &group.guilty).to_owned(),
+        comment: said.comment_on(&group.guilty).to_owned(),
         is_hidden: said.hidden.contains(&id),
     };
     let mut page = GuiltyPage::new(&Found { group, machines }, &of_it, window.days);

@@ -6,13 +6,12 @@ use axum::response::Response;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::regrouped::regrouped;
 use telemetrics_analytics::regroup::{Change as GroupChange, Kind, Part};
-use telemetrics_schema::curation::{Change, Frame, State, WHO_CHARS_MAX, What, differences};
+use telemetrics_schema::curation::{Change, Frame, WHO_CHARS_MAX, What, differences};
 
 use super::EDIT;
 use super::edit::{Action, Wish};
 use super::history::change_line;
 use super::name::Name;
-use crate::api::crashes::filters_of;
 use crate::api::updates::within;
 use crate::error::{InvalidParameter, WebError};
 use crate::pages::population::ROTATION;
@@ -187,10 +186,9 @@ pub(super) async fn show(state: &AppState, wish: Wish) -> Result<Response, WebEr
     let based_on = wish.based_on.unwrap_or(before.sequence);
     let curated = state.curation.preview(based_on, wish.what.clone()).await?;
     let changes = differences(&before.curated, &curated);
-    let after = State { sequence: based_on, curated };
     let asked = state.ask().await?;
     let filter = within(RecordFilter::default(), wish.days, asked.now);
-    let filters = [&filters_of(&before), &filters_of(&after)];
+    let filters = [&before.curated.rules(), &curated.rules()];
     let (groups, records) = regrouped(&asked.view, &state.stacks, &filter, filters).await?;
     let found = Found { based_on, changes, groups, records };
     let mut page = PreviewPage::new(&wish, &found)?;

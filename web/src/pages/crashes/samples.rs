@@ -14,7 +14,7 @@ use telemetrics_schema::curation::{Change, Entry, Frame, State, What};
 use telemetrics_schema::payload::{Filters, guilty_id};
 use telemetrics_schema::time::US_PER_DAY;
 
-use super::asked::{DAYS_DEFAULT, Said, Window};
+use super::asked::{DAYS_DEFAULT, Window};
 use super::backtraces::{BacktracesPage, STACKS_SHOWN};
 use super::edit::{self, Action, Wish};
 use super::filters::{FRAMES_SHOWN, FiltersPage};
@@ -22,7 +22,7 @@ use super::guilty::{Found as FoundGuilty, GuiltyPage, SaidOfIt};
 use super::history::{HistoryPage, PAGE_ENTRIES};
 use super::preview::{Found as FoundPreview, PARTS_SHOWN, PreviewPage};
 use super::top::{BUILDS_SHOWN, Found as FoundTop, GUILTIES_SHOWN, TopPage};
-use crate::api::crashes::{filters_of, hidden_of};
+use crate::api::said::Said;
 use crate::curation::{HistoryPage as Entries, PastEntry};
 use crate::pages::samples::{HOSTILE, NOW, Sample, crash, given, hostile, offer, problem, sample};
 
@@ -76,8 +76,7 @@ fn state(name: &str, frames: usize) -> State {
 }
 
 fn said(name: &str, frames: usize) -> Said {
-    let curated = Arc::new(state(name, frames));
-    Said { filters: filters_of(&curated), hidden: hidden_of(&curated), curated }
+    Said::from(Arc::new(state(name, frames)))
 }
 
 fn of_build(build: &str, at: usize) -> OfBuild {
@@ -93,7 +92,7 @@ fn group(build: &str, name: &str, at: usize, builds: std::ops::Range<usize>) -> 
         last_seen: NOW,
         builds: builds.map(|at| of_build(build, at)).collect(),
         classifications: (0..20).map(|class| (format!("{class}{build}"), LARGE)).collect(),
-        stacks: 9,
+        stack_ids: (1..=9).collect(),
     }
 }
 

@@ -14,11 +14,11 @@ use telemetrics_analytics::questions::crashes::{Crashes, Group, Wanted, crashes,
 use telemetrics_analytics::questions::guilty::{Trend, TrendRequest, trend};
 use telemetrics_analytics::questions::offered::{Offered, offered};
 
-use super::asked::{DAYS_DEFAULT, HIDDEN, Said, Window, in_api};
+use super::asked::{DAYS_DEFAULT, HIDDEN, Window, in_api};
 use super::charts::{self, TREND_TOP};
 use super::name::Name;
 use super::{CRASHES, guilty_address};
-use crate::api::crashes::comment_on;
+use crate::api::said::Said;
 use crate::charts::Figure;
 use crate::error::{InvalidParameter, WebError};
 use crate::pages::form::{ECHO_CHARS, Form};
@@ -230,7 +230,7 @@ impl Row {
         Self {
             name: Name::from(&group.guilty),
             address: guilty_address(group.guilty.id, days),
-            comment: text::line(comment_on(&said.curated, &group.guilty), COMMENT_CHARS),
+            comment: text::line(said.comment_on(&group.guilty), COMMENT_CHARS),
             is_new: is_new(group, found),
             is_hidden: said.hidden.contains(&group.guilty.id),
             records: text::thousands(group.records),

@@ -7,6 +7,8 @@ mod aside;
 mod batch;
 mod encoding;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ingest;
 mod received;
 

@@ -83,6 +83,19 @@ pub(super) fn pipe() -> (Feeder, Received) {
     (Feeder(sender), Received { pieces, current: Bytes::new(), is_over: false })
 }
 
+#[cfg(feature = "fuzzing")]
+impl Received {
+    /// A body that has arrived wholly, in these parts, none of which is empty.
+    pub(super) fn whole(parts: &[&[u8]]) -> Self {
+        let (sender, pieces) = mpsc::channel(parts.len() + 1);
+        for part in parts.iter().copied().chain([&b""[..]]) {
+            // There is room for all of them, and the other end is here.
+            let _ = sender.try_send(Ok(Bytes::copy_from_slice(part)));
+        }
+        Self { pieces, current: Bytes::new(), is_over: false }
+    }
+}
+
 impl Feeder {
     /// Gives `first`, which was read before, and then all of `body` to the reader, until `deadline`.
     ///

@@ -53,6 +53,8 @@ mod chain;
 mod error;
 pub(crate) mod files;
 pub(crate) mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod names;
 mod queue;
 mod replay;

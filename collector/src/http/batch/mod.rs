@@ -19,6 +19,8 @@
 //! always a beginning of the batch.
 
 mod answer;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod split;
 mod work;
 

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
+use crate::cli_access::AccessCommand;
 use crate::cli_ask::{ExportArgs, QueryArgs};
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
@@ -58,6 +59,9 @@ pub enum Command {
     /// Say what is configured, and whether it is valid.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say who may see and change what: users and tokens.
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Work on a whole store, while no server uses it.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -198,6 +202,8 @@ impl DemoArgs {
         let default = Config::default();
         Config {
             listen: self.listen.unwrap_or(default.listen),
+            // There is nothing to protect: all of it is invented, and gone when it stops.
+            allow_anonymous: true,
             data_dir: data_dir.to_owned(),
             // What was invented is to be seen: no rule makes some of it expire sooner.
             retention: RetentionPolicy::days(DAYS_DEFAULT),
@@ -316,6 +322,9 @@ mod tests {
         let default = DemoArgs { records: DEMO_RECORDS, seed: DEMO_SEED, listen: None };
         assert_eq!(parse("telemetrics demo").expect("valid"), Command::Demo(default.clone()));
         let retention = RetentionPolicy::days(DAYS_DEFAULT);
-        assert_eq!(default.config(Path::new("d")), Config { data_dir: "d".into(), retention, ..Config::default() });
+        assert_eq!(
+            default.config(Path::new("d")),
+            Config { data_dir: "d".into(), allow_anonymous: true, retention, ..Config::default() }
+        );
     }
 }

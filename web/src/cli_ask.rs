@@ -12,6 +12,9 @@ pub struct AskedArgs {
     /// A server that runs, <http://host:8080>; without it, the configured store is opened, which no server may use.
     #[arg(long, value_name = "URL", conflicts_with_all = ["config", "data_dir", "clickhouse"])]
     pub server: Option<url::Url>,
+    /// File with the token that the server asks for.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub token_file: Option<PathBuf>,
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

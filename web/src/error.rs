@@ -1,7 +1,7 @@
 //! Errors of API and pages, and the one place where they become HTTP.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use telemetrics_analytics::Error;
 use telemetrics_collector::http::ErrorBody;
@@ -9,6 +9,12 @@ use telemetrics_collector::quarantine::QuarantineFault;
 use telemetrics_schema::wire::FieldError;
 
 use crate::curation::CurationError;
+
+/// Seconds after which what is not available now may be asked for again.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+/// Makes a browser ask for a name and a password, which it sends as UTF-8 and keeps for this server.
+const PASSWORD_CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"telemetrics\", charset=\"UTF-8\"");
+const TOKEN_CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"telemetrics\"");
 
 /// Why a request was not answered, by what the client has to do.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +28,18 @@ pub enum WebError {
     /// It cannot be done with this thing.
     #[error("{0}.")]
     Impossible(String),
-    /// Not from there.
+    /// Say who you are.
+    #[error("{0}")]
+    Unidentified(Challenge),
+    /// Not from there, or not you.
     #[error("{0}.")]
     Denied(String),
+    /// You were wrong too often: wait.
+    #[error("There were too many wrong passwords or tokens from this address: try again in {seconds} s.")]
+    TooOften {
+        /// Whole seconds, at least one.
+        seconds: u64,
+    },
     /// Load again and decide again: somebody was faster.
     #[error("{0}.")]
     Conflict(String),
@@ -34,6 +49,20 @@ pub enum WebError {
     /// The question failed.
     #[error(transparent)]
     Question(#[from] Error),
+}
+
+/// How one can say who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Challenge {
+    /// Whether there are names and passwords, beside tokens.
+    pub has_users: bool,
+}
+
+impl std::fmt::Display for Challenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ways = if self.has_users { "a name and a password, or with a token" } else { "a token" };
+        write!(f, "Sign in with {ways} that this server knows.")
+    }
 }
 
 /// A query parameter that cannot be used.
@@ -94,12 +123,31 @@ impl WebError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) | Self::Impossible(_) | Self::Question(Error::Invalid(_)) => StatusCode::BAD_REQUEST,
+            Self::Unidentified(_) => StatusCode::UNAUTHORIZED,
             Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Question(Error::TooMuch(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) | Self::Question(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Question(Error::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Puts the headers of this error into its answer: when to come back, and how to sign in.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::Unidentified(challenge) => {
+                if challenge.has_users {
+                    headers.append(header::WWW_AUTHENTICATE, PASSWORD_CHALLENGE);
+                }
+                headers.append(header::WWW_AUTHENTICATE, TOKEN_CHALLENGE);
+            }
+            Self::TooOften { seconds } => _ = headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds)),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+            }
+            _ => {}
         }
     }
 }
@@ -115,9 +163,7 @@ impl IntoResponse for WebError {
             _ => Vec::new(),
         };
         let mut response = (status, Json(ErrorBody { message: self.to_string(), errors })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
+        self.mark(response.headers_mut());
         response
     }
 }

@@ -1,9 +1,12 @@
 //! The server as a whole: configuration, command line, routes, API and pages, wired to collector and questions.
 
+pub mod access;
+pub mod access_tool;
 pub mod api;
 pub mod ask;
 pub mod charts;
 pub mod cli;
+pub mod cli_access;
 pub mod cli_ask;
 pub mod cli_store;
 pub mod clickhouse;
@@ -24,9 +27,11 @@ pub mod memory;
 pub mod metrics;
 pub mod openapi;
 pub mod pages;
+pub mod peer;
 pub mod reparse;
 pub mod retention;
 pub mod role;
+pub mod route_scopes;
 pub mod routes;
 pub mod serve;
 pub mod server;

@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// Environment variable with the filter, in the syntax of `tracing`: `debug`, `telemetrics_collector=debug`.
 pub const LOG_VARIABLE: &str = "TELEMETRICS_LOG";
 /// Our own lines from `info` on, other crates' from `warn` on.
-const DEFAULT_FILTER: &str = "warn,telemetrics_web=info,telemetrics_collector=info,telemetrics_analytics=info";
+const DEFAULT_FILTER: &str =
+    "warn,telemetrics_web=info,telemetrics_collector=info,telemetrics_analytics=info,audit=info";
 
 /// Begins to log; called once.
 pub fn start() {

@@ -14,7 +14,8 @@ use telemetrics_web::config::{Config, environment};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    ask, clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop, store_move,
+    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop,
+    store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -40,6 +41,7 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Web(args) => on_runtime(async { serve(&args.load()?, Role::Web).await }),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Config(command) => configuration(command),
+        Command::Access(command) => access_tool::run(command),
         Command::Journal(command) => journal_tool::run(command),
         Command::Query(args) => on_runtime(ask::query(args)),
         Command::Export(args) => on_runtime(ask::export(args)),

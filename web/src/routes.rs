@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
 
+use crate::access::Access;
+use crate::access::guard::guard;
 use crate::cross_site::same_site_only;
 use crate::error::WebError;
 use crate::state::{AppState, CollectorState};
@@ -24,9 +26,11 @@ pub struct Parts {
     pub questions: Option<AppState>,
     /// The collector and its ingest.
     pub collector: Option<(CollectorState, Ingest)>,
+    /// Who may do what.
+    pub access: Access,
 }
 
-/// Every route of the server.
+/// Every route of the server. What each needs is in the table beside it, `route_scopes.rs`.
 pub fn router(parts: Parts) -> Router {
     let mut router = Router::new().route("/healthz", get(health::live));
     let collects = parts.collector.is_some();
@@ -43,6 +47,7 @@ pub fn router(parts: Parts) -> Router {
         }
         router = router.merge(edits(state.clone())).merge(questions(state));
     }
+    let router = router.route_layer(from_fn_with_state(parts.access, guard));
     router.fallback(nothing_here).method_not_allowed_fallback(other_method)
 }
 

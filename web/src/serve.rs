@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::api::sql::Statements;
 use crate::clickhouse;
 use crate::config::{self, Config};
@@ -65,6 +66,7 @@ impl Server {
     /// The first thing that does not work, as a sentence for the operator.
     pub async fn start(config: &Config, role: Role, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         role.check(config)?;
+        let access = Access::open(&config.access, Arc::clone(&clock))?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let recent = Recent::with_limit(config.drain.memory_bytes);
@@ -105,7 +107,7 @@ impl Server {
             });
         }
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
-        Ok(Self { listener, router: routes::router(Parts { questions, collector }), connections, drain })
+        Ok(Self { listener, router: routes::router(Parts { questions, collector, access }), connections, drain })
     }
 
     /// The address that it listens on, with the port that the system chose where 0 was asked for.

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::peer::Peer;
+
 /// Connections that are served at the same time; more wait in the listener's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections that the system holds for us until they are accepted; when a fleet comes back after an outage, those above
@@ -92,9 +94,9 @@ pub async fn run(listener: TcpListener, router: Router, counted: Connections, st
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let protocol = protocol();
-    while let Some((stream, permit)) = next(&listener, &connections, &stop).await {
+    while let Some((stream, peer, permit)) = next(&listener, &connections, &stop).await {
         let held = (permit, counted.begin());
-        tokio::spawn(serve(stream, router.clone(), protocol.clone(), graceful.watcher(), held));
+        tokio::spawn(serve(stream, peer, router.clone(), protocol.clone(), graceful.watcher(), held));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -114,12 +116,12 @@ async fn next(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let accepted = async {
         loop {
             let permit = Arc::clone(connections).acquire_owned().await.ok()?;
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, permit)),
+                Ok((stream, from)) => return Some((stream, Peer { address: from.ip().to_canonical() }, permit)),
                 Err(error) => {
                     warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -135,6 +137,7 @@ async fn next(
 
 async fn serve(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     protocol: Builder<TokioExecutor>,
     watcher: Watcher,
@@ -143,14 +146,15 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection without TCP_NODELAY");
     }
-    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), peer, request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended early");
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(router: Router, peer: Peer, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(peer);
     router.oneshot(request.map(Body::new)).await
 }
 

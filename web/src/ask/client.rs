@@ -1,6 +1,8 @@
 //! Asks a server over HTTP, or HTTPS with the certificates that the system trusts.
 
-use axum::http::{Method, Request, StatusCode, header};
+use std::path::Path;
+
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,13 +17,21 @@ use crate::transport::tls_builder;
 /// Longest explanation of a server that is repeated, in bytes.
 const EXPLANATION_BYTES_MAX: u64 = 64 << 10;
 
-pub(super) struct Client(hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(super) struct Client {
+    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    authorization: Option<HeaderValue>,
+}
 
 /// The body of an answer, piece by piece.
 pub(super) struct Answer(Incoming);
 
 impl Client {
-    pub(super) fn new() -> Result<Self, StartError> {
+    /// A client that shows the token in a file, where there is one.
+    ///
+    /// # Errors
+    /// When the file holds none.
+    pub(super) fn new(token_file: Option<&Path>) -> Result<Self, StartError> {
+        let authorization = token_file.map(authorization).transpose()?;
         let builder = tls_builder()?;
         // A system without certificates can still ask over HTTP.
         let tls = match builder.clone().with_native_roots() {
@@ -29,7 +39,8 @@ impl Client {
             Err(_) => builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
         };
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        Ok(Self(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector)))
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, authorization })
     }
 
     pub(super) async fn get(&self, url: &Url) -> Result<Answer, StartError> {
@@ -43,10 +54,13 @@ impl Client {
     /// # Errors
     /// Why there is no answer, or what the server says in one that is none.
     async fn ask(&self, method: Method, url: &Url, text: String) -> Result<Answer, StartError> {
-        let request = Request::builder().method(method).uri(url.as_str());
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
         let request = request.header(header::CONTENT_TYPE, "text/plain; charset=utf-8").body(Full::from(text))?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        let answer = self.0.request(request).await.map_err(|error| format!("{host} does not answer: {error}"))?;
+        let answer = self.http.request(request).await.map_err(|error| format!("{host} does not answer: {error}"))?;
         let status = answer.status();
         let mut answer = Answer(answer.into_body());
         if status == StatusCode::OK {
@@ -57,6 +71,15 @@ impl Client {
         let message = said["message"].as_str().map_or_else(|| format!("the server answers {status}"), str::to_owned);
         Err(message.into())
     }
+}
+
+fn authorization(file: &Path) -> Result<HeaderValue, StartError> {
+    let unusable = |reason: String| format!("{}: {reason}", file.display());
+    let token = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    let mut value = value.map_err(|_| unusable("there is no token in it".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl Answer {

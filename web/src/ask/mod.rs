@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::cli_ask::{AskedArgs, ExportArgs, QueryArgs, QueryFormat};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Access, Config};
 use crate::role::Role;
 use crate::serve::{Server, StartError};
 use client::Client;
@@ -35,7 +35,7 @@ const TABLE_BYTES_MAX: u64 = 64 << 20;
 pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
     with_server(&args.asked, async |server| {
         let url = address(&server, "api/sql", &format!("format={}", args.format.parameter()))?;
-        let mut answer = Client::new()?.post(&url, args.statement.clone()).await?;
+        let mut answer = Client::new(args.asked.token_file.as_deref())?.post(&url, args.statement.clone()).await?;
         if args.format != QueryFormat::Table {
             let sink = Sink::open(args.output.as_deref())?;
             return sink.fill(&mut answer).await;
@@ -60,7 +60,8 @@ pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
 pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
     let query = args.query()?;
     with_server(&args.asked, async |server| {
-        let mut answer = Client::new()?.get(&address(&server, "api/export", &query)?).await?;
+        let mut answer =
+            Client::new(args.asked.token_file.as_deref())?.get(&address(&server, "api/export", &query)?).await?;
         let file = Some(args.file.as_path()).filter(|file| *file != Path::new("-"));
         Sink::open(file)?.fill(&mut answer).await
     })
@@ -90,7 +91,8 @@ async fn with_server(
     if is_embedded && !DataDir::new(&config.data_dir).records_table().is_dir() {
         return Err(format!("there is no store in {}; --server asks one that runs", config.data_dir.display()).into());
     }
-    let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..config };
+    // Who can read the store is who is asked for nothing.
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), access: Access::default(), ..config };
     let role = if is_embedded { Role::Serve } else { Role::Web };
     let server = Server::start(&config, role, Arc::new(SystemClock)).await?;
     let address = format!("http://{}/", server.address()?);

@@ -30,7 +30,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.message)
+        match self.origin.as_str() {
+            // Two settings that contradict each other, without a file.
+            "" => f.write_str(&self.message),
+            origin => write!(f, "{origin}: {}", self.message),
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use telemetrics_collector::quarantine::QUOTA_PER_BODY;
 
-use super::Config;
 use super::error::{ConfigError, Problem};
 use super::file::{self, Entry};
 use super::settings::{QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
 use super::store::Password;
+use super::{Access, Config};
 
 /// Longest part of a refused value that an error message repeats, in characters.
 const SHOWN_CHARS: usize = 80;
@@ -153,12 +153,34 @@ impl Config {
             let message = "`store.clickhouse.sql_password_file` needs `store.clickhouse.sql_user`".to_owned();
             problems.push(Problem { origin: name.to_owned(), message });
         }
+        problems.extend(self.open_to_others().map(|message| Problem { origin: name.to_owned(), message }));
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
         problems.extend(broken.map(|(size, factor, unit, key, other)| Problem {
             origin: name.to_owned(),
             message: format!("`{key}` ({size}) must be at least {factor} times `{other}` ({unit})"),
         }));
         problems
+    }
+
+    /// What is wrong with who is let in, from where.
+    fn open_to_others(&self) -> Option<String> {
+        let is_closed = self.access != Access::default();
+        if is_closed && self.allow_anonymous {
+            return Some(
+                "`allow_anonymous` lets everybody do everything: it has no place beside `access.users_file` and \
+                         `access.tokens_file`"
+                    .to_owned(),
+            );
+        }
+        let is_reached = !self.listen.ip().to_canonical().is_loopback();
+        (is_reached && !is_closed && !self.allow_anonymous).then(|| {
+            format!(
+                "`listen` ({}) is reached from other machines, and nothing says who may see and change what is here: make \
+                 `access.users_file` or `access.tokens_file` (`telemetrics access add-user`, `add-token`), or set \
+                 `allow_anonymous = true` when everybody may",
+                self.listen
+            )
+        })
     }
 
     fn find_password(&mut self, given: Option<Password>) -> Result<(), ConfigError> {

@@ -38,6 +38,10 @@ const MIB: u64 = 1024 * 1024;
 pub struct Config {
     /// Address and port of the HTTP server; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Whether everybody who reaches the server may do everything, also from other machines.
+    pub allow_anonymous: bool,
+    /// Who else may do what.
+    pub access: Access,
     /// Directory of the journal and of the embedded store.
     pub data_dir: PathBuf,
     /// Telemetry ids that probes may send; never empty.
@@ -74,6 +78,15 @@ pub struct Config {
     pub sql: Sql,
     /// How long records live.
     pub retention: RetentionPolicy,
+}
+
+/// Files that say who may do what; without any, everybody may do everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Access {
+    /// Users with their passwords.
+    pub users_file: Option<PathBuf>,
+    /// Tokens of programs.
+    pub tokens_file: Option<PathBuf>,
 }
 
 /// Sizes of the journal.
@@ -164,6 +177,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            allow_anonymous: false,
+            access: Access::default(),
             data_dir: PathBuf::from("./telemetrics-data"),
             telemetry_ids: vec![DEFAULT_TELEMETRY_ID.to_owned()],
             strict_fields: false,

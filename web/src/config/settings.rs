@@ -35,6 +35,30 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| quoted(config.listen),
     },
     Setting {
+        key: "allow_anonymous",
+        unit: "",
+        kind: Kind::Flag { set: |config, flag| config.allow_anonymous = flag },
+        doc: "Let everybody who reaches the server see and change everything. Without it, a server that other machines \
+              reach needs access.users_file or access.tokens_file.",
+        show: |config| config.allow_anonymous.to_string(),
+    },
+    Setting {
+        key: "access.users_file",
+        unit: "",
+        kind: Kind::Path { set: |config, path| config.access.users_file = Some(path) },
+        doc: "File with the users who may see pages and ask the API, with hashes of their passwords; `telemetrics access \
+              add-user` writes it. Only its owner and his group may be able to read it.",
+        show: |config| config.access.users_file.as_ref().map_or_else(String::new, |path| quoted(path.display())),
+    },
+    Setting {
+        key: "access.tokens_file",
+        unit: "",
+        kind: Kind::Path { set: |config, path| config.access.tokens_file = Some(path) },
+        doc: "File with hashes of the tokens by which programs may ask the API; `telemetrics access add-token` writes it. \
+              Only its owner and his group may be able to read it.",
+        show: |config| config.access.tokens_file.as_ref().map_or_else(String::new, |path| quoted(path.display())),
+    },
+    Setting {
         key: "data_dir",
         unit: "",
         kind: Kind::Path { set: |config, path| config.data_dir = path },

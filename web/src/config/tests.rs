@@ -37,6 +37,7 @@ fn an_empty_file_is_the_default() {
 fn every_setting_of_a_file_arrives() {
     let text = r#"
         listen = "[::1]:9090"
+        allow_anonymous = false
         data_dir = "/srv/t"
         telemetry_ids = ["one", "two"]
         strict_fields = true
@@ -55,6 +56,9 @@ fn every_setting_of_a_file_arrives() {
         ca_file = "/etc/ca.pem"
         request_timeout_ms = 5_000
         compression = "none"
+        [access]
+        users_file = "/etc/users"
+        tokens_file = "/etc/tokens"
         [journal]
         segment_bytes = 0x400000
         quota_bytes = 8_388_608
@@ -108,6 +112,8 @@ fn every_setting_of_a_file_arrives() {
     };
     let expected = Config {
         listen: "[::1]:9090".parse().expect("an address"),
+        allow_anonymous: false,
+        access: Access { users_file: Some("/etc/users".into()), tokens_file: Some("/etc/tokens".into()) },
         data_dir: "/srv/t".into(),
         telemetry_ids: vec!["one".into(), "two".into()],
         strict_fields: true,
@@ -325,6 +331,27 @@ fn all_problems_are_told_at_once() {
 fn what_is_no_toml_is_refused_with_its_line() {
     assert!(refusal("listen = \"a\"\nlisten = \"b\"\n").starts_with("t.toml:2: duplicate key"));
     assert!(refusal("strict_fields = true\n=\n").starts_with("t.toml:2: "));
+}
+
+#[test]
+fn who_is_reached_by_others_has_to_say_who_may_do_what() {
+    for (text, is_valid) in [
+        ("listen = \"127.8.8.8:1\"", true),
+        ("listen = \"[::ffff:127.0.0.1]:1\"", true),
+        ("listen = \"0.0.0.0:1\"", false),
+        ("listen = \"[::]:1\"", false),
+        ("listen = \"192.0.2.1:1\"\nallow_anonymous = true", true),
+        ("listen = \"192.0.2.1:1\"\n[access]\nusers_file = \"u\"", true),
+        ("listen = \"192.0.2.1:1\"\n[access]\ntokens_file = \"t\"", true),
+        ("allow_anonymous = true\n[access]\ntokens_file = \"t\"", false),
+    ] {
+        let said = parse(text).map_err(|error| error.to_string());
+        assert_eq!(said.is_ok(), is_valid, "{text}: {said:?}");
+        assert!(said.is_ok() || said.is_err_and(|message| message.contains("`allow_anonymous")), "{text}");
+    }
+    let given = Given { origin: "--listen".into(), key: "listen", value: Value::Text("0.0.0.0:1".into()) };
+    let message = Config::from_text("", "", vec![given]).expect_err("open").to_string();
+    assert!(message.starts_with("`listen` (0.0.0.0:1) is reached from other machines"), "{message}");
 }
 
 #[test]

@@ -30,9 +30,18 @@ pub enum Refused {
     /// A parameter cannot be used; the body names it.
     #[response(status = 400)]
     Invalid(Problem),
+    /// Nobody signed in, or with something that this server does not know. Where it asks nobody, it does not happen.
+    #[response(status = 401)]
+    Unidentified(Problem),
+    /// Who signed in does not have the scope that the body names.
+    #[response(status = 403)]
+    Denied(Problem),
     /// The question needs more memory or time than one may have.
     #[response(status = 422)]
     TooMuch(Problem),
+    /// There were too many wrong passwords or tokens: try again after `Retry-After` seconds.
+    #[response(status = 429)]
+    TooOften(Problem),
     /// The store cannot be read now: try again after `Retry-After` seconds.
     #[response(status = 503)]
     Unavailable(Problem),

@@ -206,12 +206,18 @@ pub enum NotSaved {
     /// It cannot be made; the sentence says why.
     #[response(status = 400)]
     Invalid(Problem),
-    /// A page of another site sent it.
+    /// Nobody signed in, or with something that this server does not know. Where it asks nobody, it does not happen.
+    #[response(status = 401)]
+    Unidentified(Problem),
+    /// A page of another site sent it, or who signed in does not have the scope that the body names.
     #[response(status = 403)]
     Denied(Problem),
     /// Somebody else made an edit meanwhile: load the state again and decide again.
     #[response(status = 409)]
     Conflict(Problem),
+    /// There were too many wrong passwords or tokens: try again after `Retry-After` seconds.
+    #[response(status = 429)]
+    TooOften(Problem),
     /// It was not saved, or that is not clear: look at the history before trying again.
     #[response(status = 503)]
     Unavailable(Problem),

@@ -1,7 +1,7 @@
 //! The page that says why there is no page: not found, not available now, failed.
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::{Shell, render};
@@ -20,9 +20,6 @@ pub struct MessagePage {
     next: (String, String),
 }
 
-/// Seconds after which a page that is not available now may be asked for again.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
-
 /// The answer for a page that could not be made.
 pub fn failed(error: &WebError) -> Response {
     failed_with(error, |page| page)
@@ -35,15 +32,16 @@ pub fn failed_with(error: &WebError, change: impl FnOnce(MessagePage) -> Message
         tracing::error!(%error, "a page failed");
     }
     let mut response = render(status, &change(MessagePage::new(title(status), &error.to_string())));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
-    }
+    error.mark(response.headers_mut());
     response
 }
 
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "This cannot be asked",
+        StatusCode::UNAUTHORIZED => "Sign in",
+        StatusCode::FORBIDDEN => "You may not do this",
+        StatusCode::TOO_MANY_REQUESTS => "Wait a little",
         StatusCode::CONFLICT => "Somebody else was faster",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::UNPROCESSABLE_ENTITY => "This question is too large",
@@ -78,6 +76,7 @@ impl MessagePage {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
     use telemetrics_analytics::Error;
 
     use super::*;
@@ -86,7 +85,7 @@ mod tests {
     fn a_page_that_failed_has_the_status_of_its_error_and_says_when_to_come_back() {
         let away = failed(&Error::Unavailable("the disk is gone".to_owned()).into());
         assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(away.headers()[header::RETRY_AFTER], RETRY_AFTER_S);
+        assert_eq!(away.headers()[header::RETRY_AFTER], "5");
         let wrong = failed(&Error::Invalid("no".to_owned()).into());
         assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
         assert!(!wrong.headers().contains_key(header::RETRY_AFTER));

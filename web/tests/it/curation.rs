@@ -18,7 +18,7 @@ const KILLS: u64 = 6;
 /// Longest time under edits before a kill.
 const KILL_AFTER_MAX_MS: u64 = 120;
 
-fn request(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub(crate) fn edit_request(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", server.address(), body.len());
     for (name, value) in headers {
         head.extend([name, ": ", value, "\r\n"]);
@@ -27,7 +27,7 @@ fn request(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) ->
 }
 
 fn posted(server: &Server, path: &str, body: &Value) -> Answer {
-    server.send(&request(server, path, &[("Content-Type", "application/json")], &body.to_string()))
+    server.send(&edit_request(server, path, &[("Content-Type", "application/json")], &body.to_string()))
 }
 
 /// An edit that is based on an entry.
@@ -109,7 +109,7 @@ fn curate(server: &Server) {
     // As a form of a page.
     let form = "based_on=1&who=ann&change=hidden&function=f%28%29&module=m";
     let kind = ("Content-Type", "application/x-www-form-urlencoded");
-    assert_eq!(saved(&server.send(&request(server, "/api/curation", &[kind], form))), 2);
+    assert_eq!(saved(&server.send(&edit_request(server, "/api/curation", &[kind], form))), 2);
     let exported = server.get("/api/curation/export");
     assert_eq!((exported.header("x-telemetrics-sequence"), exported.text().lines().count()), (Some("2"), 4));
 
@@ -123,7 +123,7 @@ fn curate(server: &Server) {
     assert_eq!((&past[0]["undo"], &past[1]["who"], &past[2]["undone_by"]), (&json!(1), &json!("ann"), &json!(3)));
     assert_eq!((&past[2]["changes"], &past[1]["undone_by"]), (&first, &Value::Null));
 
-    let import = |path: &str, file: &str| server.send(&request(server, path, &[], file));
+    let import = |path: &str, file: &str| server.send(&edit_request(server, path, &[], file));
     let file = exported.text();
     let stale = import("/api/curation/import?based_on=2", &file);
     assert_eq!(stale.status, 409, "{}", stale.text());
@@ -144,14 +144,14 @@ fn curate(server: &Server) {
 #[test]
 fn what_cannot_be_is_refused_with_its_reason() {
     let server = embedded();
-    let other = request(&server, "/api/curation", &[("Sec-Fetch-Site", "cross-site")], "based_on=0");
+    let other = edit_request(&server, "/api/curation", &[("Sec-Fetch-Site", "cross-site")], "based_on=0");
     assert_eq!(server.send(&other).status, 403);
-    let other = request(&server, "/api/curation/undo", &[("Origin", "http://evil.example")], "based_on=0");
+    let other = edit_request(&server, "/api/curation/undo", &[("Origin", "http://evil.example")], "based_on=0");
     assert_eq!(server.send(&other).status, 403);
-    let other = request(&server, "/api/quarantine/replay", &[("Origin", "http://evil.example")], "");
+    let other = edit_request(&server, "/api/quarantine/replay", &[("Origin", "http://evil.example")], "");
     assert_eq!(server.send(&other).status, 403);
     let own = format!("http://{}", server.address());
-    let same = request(&server, "/api/curation", &[("Origin", &own)], r#"{"based_on":0,"changes":[]}"#);
+    let same = edit_request(&server, "/api/curation", &[("Origin", &own)], r#"{"based_on":0,"changes":[]}"#);
     assert_eq!(server.send(&same).status, 400);
     let always = json!([{ "change": "filter_removed", "function": "_start()", "module": "libc.so.6" }]);
     for (path, body, part) in [
@@ -295,7 +295,7 @@ fn siege(mut server: Server) {
         let name = |i: u64| format!("f{kill}_{i}()");
         let bytes = |based_on: u64, i: u64| {
             let body = json!({ "based_on": based_on, "changes": hide(&name(i)) }).to_string();
-            request(&server, "/api/curation", &[("Content-Type", "application/json")], &body)
+            edit_request(&server, "/api/curation", &[("Content-Type", "application/json")], &body)
         };
         let requests: Vec<Vec<u8>> = (0..).zip(based_on..based_on + 2_000).map(|(i, on)| bytes(on, i)).collect();
         let began = Barrier::new(2);

@@ -1,5 +1,6 @@
 //! The program as its users meet it: the real process, real requests, a real ClickHouse and a real browser.
 
+mod access;
 mod aggregations;
 mod ask;
 mod bad_input;

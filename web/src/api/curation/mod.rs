@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use telemetrics_schema::curation::export as exported;
 
 use super::params::{self, Pairs};
+use crate::access::guard::SignedIn;
 use crate::curation::{CurationError, PAGE_ENTRIES_MAX};
 use crate::error::{InvalidParameter, WebError};
 use crate::openapi::{answers, curation as described};
@@ -102,9 +103,14 @@ pub async fn export(State(state): State<AppState>) -> Result<Response, WebError>
     request_body(content = described::Edit, content_type = "application/json"),
     responses((status = 200, description = "It is saved.", body = described::Saved), described::NotSaved),
 )]
-pub async fn edit(State(state): State<AppState>, headers: HeaderMap, body: Body) -> Result<Json<Saved>, WebError> {
+pub async fn edit(
+    State(state): State<AppState>,
+    signed_in: SignedIn,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Saved>, WebError> {
     let edit = body::edit(&headers, body).await?;
-    Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, edit.who).await?))
+    Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, signed_in.or_said(edit.who)).await?))
 }
 
 /// `POST /api/curation/undo`: takes an entry back, and answers as [`edit`].
@@ -120,9 +126,14 @@ pub async fn edit(State(state): State<AppState>, headers: HeaderMap, body: Body)
     request_body(content = described::Undo, content_type = "application/json"),
     responses((status = 200, description = "It is saved.", body = described::Saved), described::NotSaved),
 )]
-pub async fn undo(State(state): State<AppState>, headers: HeaderMap, body: Body) -> Result<Json<Saved>, WebError> {
+pub async fn undo(
+    State(state): State<AppState>,
+    signed_in: SignedIn,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Saved>, WebError> {
     let edit = body::undo(&headers, body).await?;
-    Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, edit.who).await?))
+    Ok(Saved::of(&*state.curation.edit(edit.based_on, edit.what, signed_in.or_said(edit.who)).await?))
 }
 
 /// `POST /api/curation/import?based_on=N&mode=replace|add`: saves what a file says as one entry, and answers as [`edit`].
@@ -142,11 +153,13 @@ pub async fn undo(State(state): State<AppState>, headers: HeaderMap, body: Body)
 pub async fn import(
     State(state): State<AppState>,
     Query(pairs): Query<Vec<(String, String)>>,
+    signed_in: SignedIn,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Saved>, WebError> {
     let import = body::import(pairs, &headers, body).await?;
-    Ok(Saved::of(&*state.curation.import(import.based_on, import.file, import.mode, import.who).await?))
+    let who = signed_in.or_said(import.who);
+    Ok(Saved::of(&*state.curation.import(import.based_on, import.file, import.mode, who).await?))
 }
 
 fn page_parameters(pairs: &Pairs) -> Result<(Option<u64>, usize), InvalidParameter> {

@@ -12,6 +12,7 @@ use telemetrics_schema::payload::guilty_id;
 
 use super::asked::DAYS;
 use super::{EDIT, HISTORY, guilty_path, preview};
+use crate::access::guard::SignedIn;
 use crate::api::params::{Pairs, whole_number};
 use crate::api::updates::days;
 use crate::error::{InvalidParameter, WebError};
@@ -172,6 +173,7 @@ pub(super) fn entry(name: &str, value: &str) -> Result<u64, InvalidParameter> {
 pub async fn act(
     State(state): State<AppState>,
     Path(action): Path<String>,
+    signed_in: SignedIn,
     method: Method,
     RawForm(form): RawForm,
 ) -> Response {
@@ -181,18 +183,25 @@ pub async fn act(
     let Some(action) = Action::ALL.into_iter().find(|known| known.name() == action) else {
         return message::failed(&WebError::NotFound("There is nothing at this address.".to_owned()));
     };
-    match answer(&state, action, &method, &form).await {
+    match answer(&state, action, signed_in, &method, &form).await {
         Ok(answer) => answer,
         Err(error) => message::failed_with(&error, |page| page.leading_to(EDIT, "Load the filters again")),
     }
 }
 
-async fn answer(state: &AppState, action: Action, method: &Method, form: &[u8]) -> Result<Response, WebError> {
+async fn answer(
+    state: &AppState,
+    action: Action,
+    signed_in: SignedIn,
+    method: &Method,
+    form: &[u8],
+) -> Result<Response, WebError> {
     if form.len() > FORM_BYTES_MAX {
         return Err(WebError::Impossible(format!("The form has more than {FORM_BYTES_MAX} bytes")));
     }
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(form).into_owned().collect();
-    let wish = Wish::read(action, &pairs)?;
+    let mut wish = Wish::read(action, &pairs)?;
+    wish.who = signed_in.or_said(wish.who);
     let is_post = *method == Method::POST;
     if is_post && (wish.is_decided || !action.has_preview()) {
         return save(state, wish).await;

@@ -1,9 +1,12 @@
 //! Which records a question is about: the filters of the records API as one value, and as a predicate.
 
+use std::collections::BTreeMap;
+
 use datafusion::dataframe::DataFrame;
 use datafusion::functions::expr_fn::{contains, regexp_like};
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
+use telemetrics_schema::attributes::{ATTRIBUTES, piece};
 use telemetrics_schema::{RecordId, TimestampUs};
 
 use crate::regex::TextPattern;
@@ -37,6 +40,15 @@ impl ClassPattern {
                 Ok(Self::Prefix(prefix.to_owned()))
             }
             Some(_) => Err("may have a * only at its end".to_owned()),
+        }
+    }
+
+    /// Whether a classification is one of them.
+    #[must_use]
+    pub fn matches(&self, classification: &str) -> bool {
+        match self {
+            Self::Exact(class) => class == classification,
+            Self::Prefix(prefix) => classification.starts_with(prefix.as_str()),
         }
     }
 
@@ -108,6 +120,8 @@ pub struct RecordFilter {
     pub captured_before: Option<TimestampUs>,
     /// Identifiers from this one on.
     pub from_id: Option<RecordId>,
+    /// Attributes that have exactly these values, by name.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl RecordFilter {
@@ -142,7 +156,8 @@ impl RecordFilter {
             self.payload.as_ref().map(in_payload),
             self.not_payload.as_ref().map(|pattern| !in_payload(pattern)),
         ];
-        parts.into_iter().flatten().reduce(Expr::and)
+        let attributes = self.attributes.iter().map(|(name, value)| has_attribute(name, value));
+        parts.into_iter().flatten().chain(attributes).reduce(Expr::and)
     }
 
     /// The records of `records` that pass.
@@ -152,6 +167,11 @@ impl RecordFilter {
             None => Ok(records),
         }
     }
+}
+
+/// See `attributes.rs` of the schema: the piece stands in the text exactly where the attribute has this value.
+fn has_attribute(name: &str, value: &str) -> Expr {
+    contains(col(ATTRIBUTES), text(&piece(name, value)))
 }
 
 /// The empty group keeps the query engine from turning simple patterns into LIKE, where it forgets that a backslash is

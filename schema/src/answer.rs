@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Timelike};
 use serde::Serialize;
 
+use crate::attributes::ATTRIBUTES;
 use crate::payload::derive;
 use crate::record::Record;
 use crate::time::TimestampUs;
@@ -56,10 +57,12 @@ pub enum Key {
     Signal,
     /// What the kernel gave as its reason.
     Reason,
+    /// What parsers made of it, as an object.
+    Attributes,
 }
 
 /// What is derived from the payload: in an object only when it is asked for, behind all other keys.
-pub const DERIVED_KEYS: [Key; 4] = [Key::StackId, Key::Process, Key::Signal, Key::Reason];
+pub const DERIVED_KEYS: [Key; 5] = [Key::StackId, Key::Process, Key::Signal, Key::Reason, Key::Attributes];
 
 /// Every key of the record object, in the order in which they stand there.
 pub const KEYS: [Key; 19] = [
@@ -121,6 +124,7 @@ impl Key {
             Self::Process => "process",
             Self::Signal => "signal",
             Self::Reason => "reason",
+            Self::Attributes => ATTRIBUTES,
         }
     }
 
@@ -189,7 +193,8 @@ impl Default for Fields {
     }
 }
 
-/// Appends the record object with the selected keys to `out`.
+/// Appends the record object with the selected keys to `out`. A record by itself has no attributes: parsers make them when
+/// it is stored.
 pub fn write_json(record: &Record, fields: &Fields, out: &mut Vec<u8>) {
     let mut before = b'{';
     for key in fields.keys() {
@@ -228,12 +233,18 @@ fn write_value(record: &Record, key: Key, out: &mut Vec<u8>) {
         Key::Process => write(&derive(report).process, out),
         Key::Signal => write(derive(report).signal, out),
         Key::Reason => write(&derive(report).reason, out),
+        Key::Attributes => write_object("", out),
     }
 }
 
 /// Appends `text` as a JSON string.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
     write(text, out);
+}
+
+/// Appends what a column of JSON objects holds; the empty text stands for an empty object.
+pub fn write_object(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(if text.is_empty() { b"{}" } else { text.as_bytes() });
 }
 
 fn write(value: impl Serialize, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@ use arrow::array::{
 use arrow::datatypes::{Int8Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
+use crate::attributes::{Parsers, derive_all};
 use crate::columns::{COLUMNS, Kind, REPORTED_COLUMNS, record_schema};
 use crate::id::RecordId;
 use crate::payload::{Derived, derive};
@@ -42,6 +43,7 @@ pub struct BatchBuilder {
     process: StringViewBuilder,
     signal: Int32Builder,
     reason: StringViewBuilder,
+    attributes: StringViewBuilder,
 }
 
 impl BatchBuilder {
@@ -51,18 +53,19 @@ impl BatchBuilder {
         Self::default()
     }
 
-    /// Adds one row.
+    /// Adds one row, without attributes.
     pub fn append(&mut self, record: &Record) {
         self.append_derived(record, &derive(&record.report));
     }
 
-    /// Adds one row of a record of which is known what [`derive()`] makes of it.
+    /// Adds one row of a record of which is known what is derived from it.
     pub fn append_derived(&mut self, record: &Record, derived: &Derived) {
         self.append_reported(record);
         self.stack_id.append_value(derived.stack_id);
         self.process.append_value(&derived.process);
         self.signal.append_value(derived.signal);
         self.reason.append_value(&derived.reason);
+        self.attributes.append_value(&derived.attributes);
     }
 
     fn append_reported(&mut self, record: &Record) {
@@ -117,12 +120,13 @@ impl BatchBuilder {
             Arc::new(self.process.finish()),
             Arc::new(self.signal.finish()),
             Arc::new(self.reason.finish()),
+            Arc::new(self.attributes.finish()),
         ];
         RecordBatch::try_new(record_schema(), columns)
     }
 }
 
-/// One batch of all `records`.
+/// One batch of all `records`, without attributes.
 ///
 /// # Errors
 /// As [`BatchBuilder::finish`].
@@ -130,6 +134,18 @@ pub fn to_batch<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Rec
     let mut builder = BatchBuilder::new();
     for record in records {
         builder.append(record);
+    }
+    builder.finish()
+}
+
+/// One batch of all `records`, with the attributes that `parsers` make of them.
+///
+/// # Errors
+/// As [`BatchBuilder::finish`].
+pub fn parsed_batch(records: &[&Record], parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
+    let mut builder = BatchBuilder::new();
+    for (record, derived) in records.iter().zip(derive_all(records, parsers)) {
+        builder.append_derived(record, &derived);
     }
     builder.finish()
 }
@@ -148,13 +164,14 @@ pub fn with_defaults(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(record_schema(), columns.collect::<Result<_, _>>()?)
 }
 
-/// The batch, which has the schema of [`record_schema`], with its derived columns as [`derive()`] makes them now, and the rows
-/// in which one of them was another.
+/// The batch, which has the schema of [`record_schema`], with its derived columns as they are made now, and the rows in which
+/// one of them was another.
 ///
 /// # Errors
 /// As [`from_batch`].
-pub fn derived_anew(batch: &RecordBatch) -> Result<(RecordBatch, Vec<usize>), ArrowError> {
-    let anew = to_batch(&from_batch(batch)?)?;
+pub fn derived_anew(batch: &RecordBatch, parsers: &dyn Parsers) -> Result<(RecordBatch, Vec<usize>), ArrowError> {
+    let records = from_batch(batch)?;
+    let anew = parsed_batch(&records.iter().collect::<Vec<_>>(), parsers)?;
     let columns = batch.columns().iter().take(REPORTED_COLUMNS).chain(anew.columns().iter().skip(REPORTED_COLUMNS));
     let anew = RecordBatch::try_new(record_schema(), columns.cloned().collect())?;
     let pairs = || batch.columns().iter().zip(anew.columns()).skip(REPORTED_COLUMNS);
@@ -254,6 +271,7 @@ fn wrong_type(name: &str) -> ArrowError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::NoParsers;
 
     #[test]
     fn records_survive_the_way_into_a_batch_and_back() {
@@ -280,7 +298,13 @@ mod tests {
     fn derived_columns_hold_what_is_derived_or_known_to_be() {
         let report = Report { payload: "no crash".into(), ..Report::default() };
         let record = Record { id: RecordId(1), ts_reception: TimestampUs(0), report };
-        let known = Derived { stack_id: 7, process: "/usr/bin/x".into(), signal: 11, reason: "a reason".into() };
+        let known = Derived {
+            stack_id: 7,
+            process: "/usr/bin/x".into(),
+            signal: 11,
+            reason: "a reason".into(),
+            attributes: "{}".into(),
+        };
         let mut builder = BatchBuilder::new();
         builder.append(&record);
         builder.append_derived(&record, &known);
@@ -303,9 +327,9 @@ mod tests {
             builder.append_derived(&record(id), &derived);
         }
         let right = to_batch(&[record(1), record(2), record(3)]).expect("a batch");
-        let (anew, changed) = derived_anew(&builder.finish().expect("a batch")).expect("a batch");
+        let (anew, changed) = derived_anew(&builder.finish().expect("a batch"), &NoParsers).expect("a batch");
         assert_eq!((anew, changed), (right.clone(), vec![0, 2]));
-        assert_eq!(derived_anew(&right).expect("a batch"), (right, Vec::new()));
+        assert_eq!(derived_anew(&right, &NoParsers).expect("a batch"), (right, Vec::new()));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::attributes::ATTRIBUTES;
+
 /// What kind of value a column holds; each kind has one form in each store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -65,7 +67,8 @@ pub struct Column {
     pub description: &'static str,
     /// Record format that brought the field; 0 when the collector adds it.
     pub since_format: u8,
-    /// Whether it is made of the record's other columns, see [`crate::payload`], and may be made anew.
+    /// Whether it is made of the record's other columns, see [`crate::payload`] and [`crate::attributes`], and may be made
+    /// anew.
     pub is_derived: bool,
 }
 
@@ -91,7 +94,7 @@ pub const RECORDS: &str = "records";
 pub const REPORTED_COLUMNS: usize = 19;
 
 /// Every column of the table `records`, in its order.
-pub const COLUMNS: [Column; 23] = [
+pub const COLUMNS: [Column; 24] = [
     column("id", Kind::Int64, "", 0, "Identifier: unique, below 2^53, grows with reception on one collector."),
     column("ts_reception", Kind::Instant, "microseconds, UTC", 0, "When the collector accepted the record."),
     column("ts_capture", Kind::Instant, "microseconds, UTC", 1, "When the machine says that the event happened."),
@@ -119,6 +122,11 @@ pub const COLUMNS: [Column; 23] = [
     derived("process", Kind::Category, "Path of the program that crashed, by the payload; empty without."),
     derived("signal", Kind::Int32, "Number of the signal that ended it, by the payload; 0 without."),
     derived("reason", Kind::Text, "What the kernel gave as its reason, by the payload; empty without."),
+    derived(
+        ATTRIBUTES,
+        Kind::Text,
+        "What parsers made of it: a JSON object of texts with sorted names; empty without.",
+    ),
 ];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no ambient clock or randomness. Every other crate of the workspace depends on this one.
 
 pub mod answer;
+pub mod attributes;
 pub mod batch;
 pub mod codec;
 pub mod columns;

@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     3 "rollups" "0003_rollups.sql",
     4 "crashes" "0004_crashes.sql",
     5 "curation" "0005_curation.sql",
+    6 "attributes" "0006_attributes.sql",
 ];
 
 /// Version of the schema that this program knows.

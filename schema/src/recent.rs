@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use crate::attributes::{NoParsers, Parsers, derive_all};
 use crate::batch::BatchBuilder;
 use crate::id::RecordId;
-use crate::payload::{Derived, derive};
+use crate::payload::Derived;
 use crate::record::Record;
 use crate::time::TimestampUs;
 
@@ -34,20 +35,20 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn batch(&mut self) -> Result<RecordBatch, ArrowError> {
+    fn batch(&mut self, parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
         match &self.batch {
             Some(batch) if batch.num_rows() == self.records.len() => Ok(batch.clone()),
             _ => {
-                let batch = self.convert()?;
+                let batch = self.convert(parsers)?;
                 self.batch = Some(batch.clone());
                 Ok(batch)
             }
         }
     }
 
-    fn convert(&mut self) -> Result<RecordBatch, ArrowError> {
-        let new = self.records.iter().skip(self.derived.len());
-        self.derived.extend(new.map(|record| derive(&record.report)));
+    fn convert(&mut self, parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
+        let new: Vec<&Record> = self.records.iter().skip(self.derived.len()).map(AsRef::as_ref).collect();
+        self.derived.extend(derive_all(&new, parsers));
         let mut builder = BatchBuilder::new();
         for (record, derived) in self.records.iter().zip(&self.derived) {
             builder.append_derived(record, derived);
@@ -99,6 +100,7 @@ impl State {
 pub struct Recent {
     state: Arc<Mutex<State>>,
     limit_bytes: usize,
+    parsers: Arc<dyn Parsers>,
 }
 
 impl Default for Recent {
@@ -113,7 +115,13 @@ impl Recent {
     /// take as much again.
     #[must_use]
     pub fn with_limit(limit_bytes: usize) -> Self {
-        Self { state: Arc::default(), limit_bytes }
+        Self { state: Arc::default(), limit_bytes, parsers: Arc::new(NoParsers) }
+    }
+
+    /// The same memory, which shows records with the attributes that these parsers make of them.
+    #[must_use]
+    pub fn parsed_by(self, parsers: Arc<dyn Parsers>) -> Self {
+        Self { parsers, ..self }
     }
 
     /// Adds records behind all others; their identifiers are greater than those of all records before, and nothing is
@@ -191,7 +199,7 @@ impl Recent {
     /// # Errors
     /// As [`crate::batch::BatchBuilder::finish`].
     pub fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
-        self.lock().chunks.iter_mut().map(Chunk::batch).collect()
+        self.lock().chunks.iter_mut().map(|chunk| chunk.batch(self.parsers.as_ref())).collect()
     }
 
     /// The first records that may stand in one batch: of one UTC day, at most `rows_max`, and in bytes of text at most

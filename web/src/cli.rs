@@ -9,7 +9,7 @@ use telemetrics_schema::expiry::DAYS_DEFAULT;
 use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::cli_access::AccessCommand;
-use crate::cli_ask::{ExportArgs, QueryArgs};
+use crate::cli_ask::{ExportArgs, ParsersCommand, QueryArgs};
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
@@ -54,6 +54,9 @@ pub enum Command {
     Migrate(StoreArgs),
     /// Make what is derived from payloads anew for the records that are stored; run it after an update that derives more.
     Reparse(ReparseArgs),
+    /// Try payload parsers.
+    #[command(subcommand)]
+    Parsers(ParsersCommand),
     /// Say what the retention policy deletes.
     Retention(RetentionArgs),
     /// Say what is configured, and whether it is valid.

@@ -1,8 +1,8 @@
-//! The part of the command line that asks: `query` and `export`.
+//! The part of the command line that asks: `query`, `export` and `parsers test`.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::ServeArgs;
 
@@ -61,6 +61,31 @@ pub struct ExportArgs {
     /// The file; `-` is standard output. It is there when it is whole, and not before.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Who is asked.
+    #[command(flatten)]
+    pub asked: AskedArgs,
+}
+
+/// What can be done with payload parsers.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ParsersCommand {
+    /// Show what a parser would make of records that are stored; nothing is changed.
+    Test(ParserTestArgs),
+}
+
+/// What `parsers test` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ParserTestArgs {
+    /// The parser's file (TOML), as `docs/parsers.md` describes it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Of records of this classification, with `*` [default: each that the file names].
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// Of so many records, the newest.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub limit: u64,
     /// Who is asked.
     #[command(flatten)]
     pub asked: AskedArgs,

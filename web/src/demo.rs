@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{EmbeddedStore, Store, StoreError};
+use telemetrics_schema::attributes::Parsers;
 use telemetrics_schema::generator::{Fleet, generate};
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::{CollectorNumber, IdSequence, Record, TimestampUs};
@@ -11,7 +12,8 @@ use telemetrics_schema::{CollectorNumber, IdSequence, Record, TimestampUs};
 /// Records that are written at a time.
 const BATCH_ROWS: usize = 131_072;
 
-/// Writes `records` invented records, received in the five weeks before `now`, into the store in `data`.
+/// Writes `records` invented records, received in the five weeks before `now`, into the store in `data`, with the attributes
+/// that `parsers` make of them.
 ///
 /// # Errors
 /// As the store's.
@@ -21,9 +23,11 @@ pub async fn fill(
     records: u64,
     seed: u64,
     now: TimestampUs,
+    parsers: Arc<dyn Parsers>,
 ) -> Result<(), StoreError> {
     let fleet = Fleet::demo(seed, records, now);
-    let mut store = Store::Embedded(EmbeddedStore::open(&data.records_table(), collector).await?);
+    let store = EmbeddedStore::open(&data.records_table(), collector).await?;
+    let mut store = Store::Embedded(store.parsed_by(parsers));
     let mut ids = IdSequence::after(collector, None);
     let mut batch: Vec<Arc<Record>> = Vec::new();
     for (ts_reception, report) in generate(&fleet) {

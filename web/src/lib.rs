@@ -27,6 +27,7 @@ pub mod memory;
 pub mod metrics;
 pub mod openapi;
 pub mod pages;
+pub mod parsers;
 pub mod peer;
 pub mod reparse;
 pub mod retention;

@@ -8,13 +8,15 @@ use clap::Parser;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::Clock;
 use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs};
+use telemetrics_web::cli_ask::ParsersCommand;
 use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::{Config, environment};
+use telemetrics_web::parsers::trial;
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, reparse, retention, stop,
+    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, parsers, reparse, retention, stop,
     store_move,
 };
 
@@ -45,6 +47,7 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Journal(command) => journal_tool::run(command),
         Command::Query(args) => on_runtime(ask::query(args)),
         Command::Export(args) => on_runtime(ask::export(args)),
+        Command::Parsers(ParsersCommand::Test(args)) => on_runtime(trial::run(args)),
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
         Command::Reparse(args) => on_runtime(async {
             let config = args.store.load()?;
@@ -96,6 +99,7 @@ async fn run_demo(args: &DemoArgs) -> Result<(), StartError> {
     let config = args.config(directory.path());
     println!("inventing {} records ...", args.records);
     let data = DataDir::new(directory.path());
-    demo::fill(&data, config.collector_number, args.records, args.seed, SystemClock.now()).await?;
+    let parsers = parsers::load(&config)?.for_store();
+    demo::fill(&data, config.collector_number, args.records, args.seed, SystemClock.now(), parsers).await?;
     serve(&config, Role::Serve).await
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_collector::CollectorStats;
 use telemetrics_collector::counters::{Counts, Reason};
 use telemetrics_collector::journal::JournalStats;
@@ -25,6 +26,7 @@ const US_PER_SECOND: u32 = 1_000_000;
 /// All metrics of a process that accepts records.
 pub async fn of_collector(State(state): State<CollectorState>) -> Response {
     let mut out = text(&state.collector.stats(), &state.connections, state.clock.now());
+    parsers(&mut out, &state.parsers);
     if let Some(files) = &state.datasets {
         datasets(&mut out, files);
     }
@@ -79,6 +81,16 @@ fn records(out: &mut Exposition, counts: &Counts, pending: u64) {
     );
     out.counter("telemetrics_quarantined_records_total", "Records that were kept aside.", counts.quarantined);
     out.gauge("telemetrics_pending_records", "Acknowledged records that the store does not have yet.", pending);
+}
+
+fn parsers(out: &mut Exposition, parsers: &PayloadParsers) {
+    let failures = parsers.failures();
+    out.counters(
+        "telemetrics_parser_failures_total",
+        "Attributes that stored records go without, because an expression of a payload parser failed.",
+        "parser",
+        failures.iter().map(|of| (of.parser.as_str(), of.failures)),
+    );
 }
 
 fn redelivery(out: &mut Exposition, window: &WindowStats, now: TimestampUs) {

@@ -1,5 +1,5 @@
-//! `telemetrics reparse`: makes what is derived from payloads anew for records that are stored, for who has a better parser
-//! now, or records of a version that derived nothing.
+//! `telemetrics reparse`: makes what is derived from payloads anew for records that are stored, for who has better parsers
+//! now, or records of a version that derived nothing. Attributes become those of the configured parsers.
 //!
 //! Whatever ends it in the middle, what is done is done, and the next run finds it as it has to be. In the embedded store
 //! it needs the data directory for itself. In ClickHouse servers go on inserting: see the writer's `reparse.rs`.
@@ -8,16 +8,19 @@ use std::io::{self, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use telemetrics_analytics::filter::ClassPattern;
 use telemetrics_analytics::questions::contents::{Contents, contents};
-use telemetrics_analytics::questions::derived::{candidates, outdated};
+use telemetrics_analytics::questions::derived::{Derivation, candidates, outdated};
 use telemetrics_analytics::{Analytics, Limits, View};
 use telemetrics_collector::store::{Change, Reparse, Reparsed};
+use telemetrics_schema::attributes::Parsers;
 use telemetrics_schema::layout::date_text;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::Clock;
 
 use crate::clickhouse;
 use crate::config::{ClickHouse, Config};
+use crate::parsers;
 use crate::serve::StartError;
 use crate::store_move::{Source, halves, patiently};
 
@@ -42,7 +45,8 @@ pub async fn run(config: &Config, days: RangeInclusive<i32>, clock: Arc<dyn Cloc
 }
 
 async fn in_files(config: &Config, days: RangeInclusive<i32>, clock: Arc<dyn Clock>) -> Result<Reparsed, StartError> {
-    let source = Source::lock(config).await?;
+    let parsers = parsers::load(config)?;
+    let source = Source::lock(config).await?.parsed_by(&parsers);
     let total = records_in(&contents(&source.all(clock.now()).await?, days.clone()).await?);
     let mut shown = Shown::new(total);
     Ok(source.table.reparse(days, clock.now(), |day, done| shown.show(day, done)).await?)
@@ -59,7 +63,11 @@ async fn in_clickhouse(
     let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
     let view = Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?.at(clock.now()).await?;
     let all = contents(&view, days).await?;
-    let mut work = Work { view, run: writer.reparse().await?, done: Reparsed::default() };
+    let parsers = parsers::load(config)?;
+    let classes = parsers.current().classes();
+    let parsers = parsers.for_store();
+    let run = writer.reparse().await?;
+    let mut work = Work { view, run, parsers, classes, done: Reparsed::default() };
     let mut shown = Shown::new(records_in(&all));
     for ((day, _), content) in all {
         work.range(day, content.first.0..=content.last.0).await?;
@@ -74,6 +82,9 @@ async fn in_clickhouse(
 struct Work {
     view: View,
     run: Reparse,
+    parsers: Arc<dyn Parsers>,
+    /// The classes that they look at.
+    classes: Vec<ClassPattern>,
     done: Reparsed,
 }
 
@@ -83,7 +94,8 @@ impl Work {
     async fn range(&mut self, day: i32, ids: RangeInclusive<i64>) -> Result<(), StartError> {
         let mut ranges = vec![ids];
         while let Some(range) = ranges.pop() {
-            let few = patiently(async || Ok(candidates(&self.view, day, &range).await?)).await? <= AT_ONCE;
+            let few = patiently(async || Ok(candidates(&self.view, day, &range, &self.derivation()).await?)).await?
+                <= AT_ONCE;
             match halves(&range).filter(|_| !few) {
                 Some(halves) => ranges.extend(halves),
                 None => self.change(day, &range).await?,
@@ -92,8 +104,12 @@ impl Work {
         Ok(())
     }
 
+    fn derivation(&self) -> Derivation<'_> {
+        Derivation { parsers: self.parsers.as_ref(), classes: &self.classes }
+    }
+
     async fn change(&mut self, day: i32, ids: &RangeInclusive<i64>) -> Result<(), StartError> {
-        let found = patiently(async || Ok(outdated(&self.view, day, ids).await?)).await?;
+        let found = patiently(async || Ok(outdated(&self.view, day, ids, &self.derivation()).await?)).await?;
         let changes: Vec<Change> = found.into_iter().map(|(id, derived)| Change { id, derived }).collect();
         if !changes.is_empty() {
             patiently(async || Ok(self.run.change(day, &changes).await?)).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_analytics::crashes::StackBook;
+use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
 use telemetrics_collector::http::{Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
@@ -32,6 +33,7 @@ use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::pages::status::About;
+use crate::parsers;
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections};
@@ -69,11 +71,12 @@ impl Server {
         let access = Access::open(&config.access, Arc::clone(&clock))?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let recent = Recent::with_limit(config.drain.memory_bytes);
+        let parsers = if role.collects() { parsers::load(config)? } else { PayloadParsers::default() };
+        let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();
         let mut collecting = None;
         if role.collects() {
-            collecting = Some(start_collector(config, &recent, &connections, &clock).await?);
+            collecting = Some(start_collector(config, &recent, parsers, &connections, &clock).await?);
         } else if let Some(server) = config.store.clickhouse() {
             clickhouse::check(config, server).await?;
         }
@@ -131,13 +134,14 @@ impl Server {
 async fn start_collector(
     config: &Config,
     recent: &Recent,
+    parsers: PayloadParsers,
     connections: &Connections,
     clock: &Arc<dyn Clock>,
 ) -> Result<Collecting, StartError> {
     let data = DataDir::new(&config.data_dir);
     std::fs::create_dir_all(data.path())
         .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
-    let (store, delivered) = open_store(config, &data).await?;
+    let (store, delivered) = open_store(config, &data, &parsers).await?;
     let settings = collector_settings(config, &data, delivered);
     let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(clock))?;
     report(&recovered);
@@ -153,7 +157,7 @@ async fn start_collector(
         clock: Arc::clone(clock),
     };
     let (connections, clock) = (connections.clone(), Arc::clone(clock));
-    let state = CollectorState { collector, datasets: None, rules, connections, clock };
+    let state = CollectorState { collector, datasets: None, rules, parsers, connections, clock };
     Ok(Collecting { state, ingest, drain })
 }
 
@@ -208,15 +212,22 @@ fn kept(config: &Config, role: Role) -> String {
     if role.collects() { format!("{records}, journal in {data}") } else { records }
 }
 
-async fn open_store(config: &Config, data: &DataDir) -> Result<(Store, Option<RecordId>), StartError> {
+async fn open_store(
+    config: &Config,
+    data: &DataDir,
+    parsers: &PayloadParsers,
+) -> Result<(Store, Option<RecordId>), StartError> {
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
-            let store = store.maintained(maintenance_settings(config));
+            let store = store.maintained(maintenance_settings(config)).parsed_by(parsers.for_store());
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }
-        Some(server) => (Store::ClickHouse(Box::new(clickhouse::open(config, server, data).await?)), None),
+        Some(server) => {
+            let store = clickhouse::open(config, server, data).await?.parsed_by(parsers.for_store());
+            (Store::ClickHouse(Box::new(store)), None)
+        }
     })
 }
 

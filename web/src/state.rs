@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_analytics::crashes::StackBook;
+use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
 use telemetrics_collector::drain::Pending;
@@ -55,6 +56,8 @@ pub struct CollectorState {
     pub datasets: Option<Datasets>,
     /// What is accepted now; what is replayed is judged by it.
     pub rules: Arc<Rules>,
+    /// Make attributes of what is stored.
+    pub parsers: PayloadParsers,
     /// Counts the connections of the server.
     pub connections: Connections,
     /// Tells the time.

@@ -4,13 +4,14 @@
 
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
+use telemetrics_schema::attributes::is_name;
 use telemetrics_schema::columns::{REPORTED_COLUMNS, reported};
 
 use super::literals::quote;
 use crate::checksum::{CHECKSUM, in_clickhouse};
 use crate::guilty_of::{GUILTY_OF, GUILTY_TEXT, lists, texts};
 use crate::regex::for_re2;
-use crate::sql::CONCAT_OPERATOR;
+use crate::sql::{ATTRIBUTE, CONCAT_OPERATOR, attribute_pattern};
 
 /// Aggregates that both sides answer equally, under the same name.
 pub(super) const AGGREGATES: [&str; 6] = ["count", "sum", "min", "max", "avg", "bit_xor"];
@@ -51,6 +52,7 @@ pub(super) fn translate(name: &str, args: &[Expr]) -> Option<Vec<Piece>> {
         ("regexp_like", [_, pattern]) => regexp_like(text(pattern)?),
         ("date_trunc", [unit, _]) => date_trunc(text(unit)?),
         ("date_part", [part, _]) => date_part(text(part)?),
+        (ATTRIBUTE, [_, name]) => text(name).filter(|name| is_name(name)).map(attribute),
         (GUILTY_OF, [_, table]) => transform(text(table)?),
         (GUILTY_TEXT, [_, table]) => transform_text(text(table)?),
         (CHECKSUM, columns) if columns.len() == REPORTED_COLUMNS => Some(checksum()),
@@ -117,6 +119,12 @@ fn date_part(part: &str) -> Option<Vec<Piece>> {
         _ => return None,
     };
     Some(around(format!("{function}("), 1, ")".to_owned()))
+}
+
+/// See `payloads.rs` of statements: the same pattern, then what its group says as JSON.
+fn attribute(name: &str) -> Vec<Piece> {
+    let pattern = quote(&attribute_pattern(name));
+    around("JSONExtractString(concat('[\"', extract(".to_owned(), 0, format!(", {pattern}), '\"]'), 1)"))
 }
 
 /// See `guilty_of.rs`: the table is written into the query.

@@ -1,5 +1,6 @@
 //! The questions: one file each, parameters in, a plan in between, typed rows out.
 
+pub mod attributes;
 pub mod collectors;
 pub mod contents;
 pub mod counts;

@@ -5,9 +5,11 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::{BinaryExpr, Like};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Operator, WindowFunctionDefinition};
+use telemetrics_schema::attributes::is_name;
 
 use super::functions::{Functions, WITH_PATTERN};
 use super::growing::Growing;
+use super::payloads::{ATTRIBUTE, DECODE, ENCODINGS, JSON_TEXT};
 use super::statement::shown;
 use crate::error::Error;
 use crate::guilty_of::{GUILTY_OF, GUILTY_TEXT};
@@ -142,8 +144,11 @@ impl Checked<'_> {
         if (function.inner().as_ref() as &dyn std::any::Any).is::<Growing>() {
             self.found.growing_calls += 1;
         }
-        match args.get(1) {
-            Some(found) if WITH_PATTERN.contains(&name) => pattern(found, name),
+        match (name, args.get(1)) {
+            (name, Some(found)) if WITH_PATTERN.contains(&name) => pattern(found, name),
+            (ATTRIBUTE, Some(found)) => one_written_out(found, name, is_name, "a name of an attribute"),
+            (DECODE, Some(found)) => one_written_out(found, name, is_encoding, "base64 or hex"),
+            (JSON_TEXT, Some(found)) => one_written_out(found, name, is_pointer, "a JSON pointer, as /disks/0/model"),
             _ => Ok(()),
         }
     }
@@ -200,6 +205,26 @@ fn pattern(expr: &Expr, of: &str) -> Result<(), Error> {
     let text = literal(expr, of)?;
     let read = TextPattern::parse(text);
     read.map(drop).map_err(|reason| Error::Invalid(format!("the pattern of {of} {reason}")))
+}
+
+/// A second argument that is written out, and is what it has to be.
+fn one_written_out(expr: &Expr, of: &str, is_right: fn(&str) -> bool, what: &str) -> Result<(), Error> {
+    let text = match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten(),
+        _ => None,
+    };
+    match text {
+        Some(text) if is_right(text) => Ok(()),
+        _ => Err(Error::Invalid(format!("the second argument of {of} has to be {what}, written out"))),
+    }
+}
+
+fn is_encoding(text: &str) -> bool {
+    ENCODINGS.iter().any(|encoding| text.eq_ignore_ascii_case(encoding))
+}
+
+fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
 }
 
 /// A text that is written out: one from a column is a pattern to be compiled for each row.

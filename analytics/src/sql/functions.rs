@@ -15,7 +15,8 @@ use telemetrics_schema::TimestampUs;
 
 use super::concat::concat_operator;
 use super::growing::{Budget, Growing, Growth};
-use super::instants::{current_date, now};
+use super::instants::{CURRENT_DATE, NOW, current_date, now};
+use super::payloads::{self, REGEXP_MATCH};
 
 /// Functions whose result is about as large as their arguments.
 const SCALARS: [&str; 61] = [
@@ -139,8 +140,9 @@ const WINDOWS: [&str; 11] = [
     "row_number",
 ];
 
-/// The regular expressions among [`SCALARS`] and [`GROWING`], whose second argument is a pattern.
-pub(super) const WITH_PATTERN: [&str; 4] = ["regexp_count", "regexp_instr", "regexp_like", "regexp_replace"];
+/// The regular expressions among all of them, whose second argument is a pattern.
+pub(super) const WITH_PATTERN: [&str; 5] =
+    ["regexp_count", "regexp_instr", "regexp_like", "regexp_replace", REGEXP_MATCH];
 
 /// What one statement may call, by name and by every other name.
 pub(super) struct Functions {
@@ -165,6 +167,9 @@ impl Functions {
         }
         functions.add(&Arc::new(now(at)));
         functions.add(&Arc::new(current_date(at)));
+        for function in payloads::functions() {
+            functions.add(&Arc::new(function));
+        }
         let joined = Growing::new(Arc::new(concat_operator()), Growth::Joined, Arc::clone(budget));
         functions.add(&Arc::new(ScalarUDF::new_from_impl(joined)));
         for aggregate in all_default_aggregate_functions() {
@@ -179,6 +184,13 @@ impl Functions {
                 names.for_each(|name| drop(functions.windows.insert(name, Arc::clone(&window))));
             }
         }
+        functions
+    }
+
+    /// Those whose answer depends on their arguments alone, whenever they are asked.
+    pub(super) fn of_data(budget: &Arc<Budget>) -> Self {
+        let mut functions = Self::new(TimestampUs(0), budget);
+        functions.scalars.retain(|_, function| ![NOW, CURRENT_DATE].contains(&function.name()));
         functions
     }
 
@@ -202,7 +214,6 @@ pub(super) fn is_function(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::instants::{CURRENT_DATE, NOW};
     use super::*;
 
     #[test]

@@ -24,15 +24,19 @@ use super::tables::{self, TABLES};
 use crate::error::Error;
 use crate::view::View;
 
-/// The plan of `query` over what `view` shows.
+/// The tables of statements, as `view` shows them.
+///
+/// # Errors
+/// [`Error::Internal`] when one of them cannot be planned.
+pub(super) fn sources(view: &View) -> Result<Sources, Error> {
+    TABLES.iter().map(|table| Ok((table.name, provider_as_source((table.rows)(view)?)))).collect()
+}
+
+/// The plan of `query` over these tables.
 ///
 /// # Errors
 /// [`Error::Invalid`] when a name in it means nothing, or its types do not fit.
-pub(super) fn plan(query: Box<Query>, view: &View, functions: &Functions) -> Result<LogicalPlan, Error> {
-    let mut sources = HashMap::new();
-    for table in TABLES {
-        sources.insert(table.name, provider_as_source((table.rows)(view)?));
-    }
+pub(super) fn plan(query: Box<Query>, sources: Sources, functions: &Functions) -> Result<LogicalPlan, Error> {
     let syntax: Arc<dyn ExprPlanner> = Arc::new(Syntax::of(functions));
     let planners = vec![Arc::new(AggregateFunctionPlanner) as _, Arc::new(WindowFunctionPlanner) as _, syntax];
     let known = Known { sources, functions, planners, options: ConfigOptions::default() };
@@ -41,8 +45,11 @@ pub(super) fn plan(query: Box<Query>, view: &View, functions: &Functions) -> Res
     planner.sql_statement_to_plan(Parsed::Query(query)).map_err(explained)
 }
 
+/// Tables by their names.
+pub(super) type Sources = HashMap<&'static str, Arc<dyn TableSource>>;
+
 struct Known<'a> {
-    sources: HashMap<&'static str, Arc<dyn TableSource>>,
+    sources: Sources,
     functions: &'a Functions,
     planners: Vec<Arc<dyn ExprPlanner>>,
     options: ConfigOptions,

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use telemetrics_schema::columns::RECORDS;
 
 use super::functions::is_function;
 use crate::error::Error;
@@ -24,6 +25,8 @@ pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
 pub const OPERATORS_MAX: usize = 1_000;
 /// Deepest nesting of parentheses, calls and subqueries.
 const NESTING_MAX: usize = 50;
+/// The grammar of statements.
+const DIALECT: GenericDialect = GenericDialect {};
 /// Longest part of a statement that an error repeats, in characters.
 const SHOWN_CHARS: usize = 100;
 
@@ -61,24 +64,46 @@ pub(super) fn read(text: &str) -> Result<Statement, Error> {
     }
 }
 
+/// Reads one expression over the table of records, as a query for it alone.
+///
+/// # Errors
+/// As [`read`]; [`Error::TooMuch`] above `bytes_max`, or `operators_max` keywords and operators.
+pub(super) fn of_expression(text: &str, bytes_max: usize, operators_max: usize) -> Result<Box<Query>, Error> {
+    let what = ("an expression", bytes_max, operators_max);
+    let mut parser = parser(text, what)?;
+    parser.parse_expr().and_then(|_| parser.expect_token(&Token::EOF)).map_err(not_parsed)?;
+    // By itself the text is one expression and nothing else, so that it is one inside of parentheses too; the ends of
+    // lines are for comments.
+    match read(&format!("SELECT (\n{text}\n) FROM {RECORDS}"))? {
+        Statement::Rows(query) => Ok(query),
+        _ => Err(Error::Invalid("this is no expression".to_owned())),
+    }
+}
+
 fn parse(text: &str) -> Result<Vec<Parsed>, Error> {
-    if text.len() > STATEMENT_BYTES_MAX {
-        return Err(Error::TooMuch(format!("a statement has at most {STATEMENT_BYTES_MAX} bytes")));
+    parser(text, ("a statement", STATEMENT_BYTES_MAX, OPERATORS_MAX))?.parse_statements().map_err(not_parsed)
+}
+
+/// A parser of a text that has at most so many bytes, and so many keywords and operators.
+fn parser(text: &str, (what, bytes_max, operators_max): (&str, usize, usize)) -> Result<Parser<'static>, Error> {
+    if text.len() > bytes_max {
+        return Err(Error::TooMuch(format!("{what} has at most {bytes_max} bytes")));
     }
-    let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
+    let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| Error::Invalid(format!("this is no SQL: {}", shown(&error))))?;
-    if tokens.iter().filter(|token| is_operator(&token.token)).count() > OPERATORS_MAX {
-        return Err(Error::TooMuch(format!("a statement has at most {OPERATORS_MAX} keywords and operators")));
+    if tokens.iter().filter(|token| is_operator(&token.token)).count() > operators_max {
+        return Err(Error::TooMuch(format!("{what} has at most {operators_max} keywords and operators")));
     }
-    let parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
-    let mut parser = parser;
-    parser.parse_statements().map_err(|error| match error {
+    Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
+}
+
+fn not_parsed(error: ParserError) -> Error {
+    match error {
         ParserError::RecursionLimitExceeded => Error::TooMuch("a statement that is nested less deeply".to_owned()),
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
             Error::Invalid(format!("this is no SQL: {}", shown(&text)))
         }
-    })
+    }
 }
 
 fn is_operator(token: &Token) -> bool {

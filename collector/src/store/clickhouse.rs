@@ -14,11 +14,12 @@ use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use clickhouse_ext_arrow::ArrowClientExt;
-use telemetrics_schema::CollectorNumber;
-use telemetrics_schema::batch::to_batch;
+use telemetrics_schema::attributes::{NoParsers, Parsers};
+use telemetrics_schema::batch::parsed_batch;
 use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::layout::date_text;
 use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::{CollectorNumber, Record};
 
 use super::{Holding, StoreError};
 use crate::drain::Batch;
@@ -37,13 +38,14 @@ pub struct ClickHouseStore {
     connection: Connection,
     policy: RetentionPolicy,
     claim: Option<Claim>,
+    parsers: Arc<dyn Parsers>,
 }
 
 impl ClickHouseStore {
     /// A writer for `target`; nothing is asked of the server yet, so that records are accepted while it is away.
     #[must_use]
     pub fn new(target: &ClickHouseTarget, policy: RetentionPolicy) -> Self {
-        Self { connection: Connection::new(target), policy, claim: None }
+        Self { connection: Connection::new(target), policy, claim: None, parsers: Arc::new(NoParsers) }
     }
 
     /// The same writer, which takes the collector's number in the database before it writes. `file`, in the data
@@ -51,6 +53,12 @@ impl ClickHouseStore {
     #[must_use]
     pub fn claiming(self, number: CollectorNumber, file: PathBuf) -> Self {
         Self { claim: Some(Claim { number, file }), ..self }
+    }
+
+    /// The same writer, which stores the attributes that these parsers make of records.
+    #[must_use]
+    pub fn parsed_by(self, parsers: Arc<dyn Parsers>) -> Self {
+        Self { parsers, ..self }
     }
 
     /// Applies the migrations that the database lacks.
@@ -103,7 +111,8 @@ impl ClickHouseStore {
     }
 
     pub(super) async fn insert(&self, batch: &Batch) -> Result<(), StoreError> {
-        let rows = to_batch(batch.records().iter().map(AsRef::as_ref)).map_err(unavailable)?;
+        let records: Vec<&Record> = batch.records().iter().map(AsRef::as_ref).collect();
+        let rows = parsed_batch(&records, self.parsers.as_ref()).map_err(unavailable)?;
         let rows = plain_strings(&rows)?;
         let client = self
             .connection

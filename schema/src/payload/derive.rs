@@ -22,11 +22,14 @@ pub struct Derived {
     pub signal: i32,
     /// What the kernel gave as its reason, empty without.
     pub reason: String,
+    /// What parsers made of the record, as [`crate::attributes::Attributes::to_text`] writes it; empty without.
+    pub attributes: String,
 }
 
 /// What is derived from the payload of a report; it never fails, and takes time in proportion to the payload's length.
 ///
-/// It says what [`super::Backtrace`] says, without keeping any frame: every record goes through here.
+/// It says what [`super::Backtrace`] says, without keeping any frame: every record goes through here. Attributes are not
+/// made here, but by [`crate::attributes::derive_all`].
 #[must_use]
 pub fn derive(report: &Report) -> Derived {
     if !is_crash_class(&report.classification) {
@@ -48,6 +51,7 @@ pub fn derive(report: &Report) -> Derived {
         process: kept(head.process, PROCESS_LIMIT_BYTES),
         signal: head.signal.unwrap_or_default(),
         reason: kept(head.reason, REASON_LIMIT_BYTES),
+        attributes: String::new(),
     }
 }
 
@@ -108,7 +112,7 @@ mod tests {
     fn a_crash_has_all_but_a_reason() {
         let frames = Backtrace::parse("#9 f() - [/a] - other.c:1").expect("a frame").stack().to_vec();
         let expected =
-            Derived { stack_id: stack_id(&frames), process: "/usr/bin/a".into(), signal: 6, reason: String::new() };
+            Derived { stack_id: stack_id(&frames), process: "/usr/bin/a".into(), signal: 6, ..Derived::default() };
         assert_eq!(derive(&report("org.clearlinux/crash/clr", CRASH)), expected);
     }
 

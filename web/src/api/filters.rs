@@ -2,6 +2,7 @@
 
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::regex::TextPattern;
+use telemetrics_schema::attributes::{VALUE_BYTES_MAX, is_name};
 use telemetrics_schema::time::{S_PER_DAY, US_PER_S};
 use telemetrics_schema::wire::{
     BUILD_LIMIT_CHARS, EVENT_ID_DIGITS, HOST_TYPE_LIMIT_CHARS, KERNEL_VERSION_LIMIT_CHARS, MACHINE_ID_LIMIT_CHARS,
@@ -12,6 +13,8 @@ use telemetrics_schema::{RecordId, TimestampUs};
 use super::params::whole_number;
 use crate::error::InvalidParameter;
 
+/// What parameters for attributes begin with; the attribute's name follows.
+pub(super) const ATTRIBUTE_PREFIX: &str = "attribute.";
 /// Longest `arch`, in characters.
 const ARCH_CHARS_MAX: usize = 32;
 /// Longest time that `created_in_sec` may look back, in seconds: some thousand years, so that no sum overflows.
@@ -51,8 +54,23 @@ impl FilterReader {
             "payload" => filter.payload = Some(parsed(name, value, TextPattern::parse)?),
             "not_payload" => filter.not_payload = Some(parsed(name, value, TextPattern::parse)?),
             "from_id" => filter.from_id = Some(RecordId(whole_number(name, value, 0, RecordId::MAX.0)?)),
-            _ => return Err(InvalidParameter::new(name, "is not a parameter here")),
+            _ => self.take_attribute(name, value)?,
         }
+        Ok(())
+    }
+
+    fn take_attribute(&mut self, name: &str, value: &str) -> Result<(), InvalidParameter> {
+        let Some(attribute) = name.strip_prefix(ATTRIBUTE_PREFIX) else {
+            return Err(InvalidParameter::new(name, "is not a parameter here"));
+        };
+        if !is_name(attribute) {
+            let reason = "names no attribute: small letters, digits and _ after the dot, a letter first";
+            return Err(InvalidParameter::new(name, reason));
+        }
+        if value.is_empty() || value.len() > VALUE_BYTES_MAX {
+            return Err(InvalidParameter::new(name, format!("must have 1 to {VALUE_BYTES_MAX} bytes")));
+        }
+        self.filter.attributes.insert(attribute.to_owned(), value.to_owned());
         Ok(())
     }
 
@@ -159,6 +177,7 @@ mod tests {
             "received_after=1970-01-01T00:00:00Z",
             "received_before=2299-12-31T23:59:59.999999Z",
             "payload=",
+            "attribute.a=1",
         ] {
             assert!(read(good).is_ok(), "{good}");
         }
@@ -188,6 +207,11 @@ mod tests {
             "payload=(",
             "not_payload=%5Cbword",
             "no_such=1",
+            "attribute=1",
+            "attribute.=1",
+            "attribute.A=1",
+            "attribute.a.b=1",
+            "attribute.a=",
         ] {
             let error = read(bad).expect_err(bad);
             assert_eq!(error.name, bad.split('=').next().expect("a name"), "{bad}");
@@ -206,6 +230,7 @@ mod tests {
             ("event_id", 32),
             ("payload", 500),
             ("not_payload", 500),
+            ("attribute.a", 512),
         ] {
             let of_length = |chars: usize| read(&format!("{name}={}", "ä".repeat(chars)));
             assert!(of_length(longest).is_ok(), "{name}");
@@ -229,7 +254,7 @@ mod tests {
             "classification=a/*&severity=2,3&machine_id=m&build=1,2&from_id=7&ts_capture=9&os_name=debian&arch=x86_64\
              &kernel_version=6.1&host_type=v%7Cp%7C1&event_id=e&data_source=external&payload=x.z&not_payload=y\
              &from_date=1970-01-02&to_date=1970-01-03&received_after=1970-01-01T00:00:01Z\
-             &received_before=1970-01-01T00:00:02Z",
+             &received_before=1970-01-01T00:00:02Z&attribute.uptime_minutes=7&attribute.a=%3D%22",
         )
         .expect("valid");
         let text = |text: &str| Some(text.to_owned());
@@ -253,6 +278,7 @@ mod tests {
             captured_from: Some(TimestampUs::from_s(86_400)),
             captured_before: Some(TimestampUs::from_s(172_800)),
             from_id: Some(RecordId(7)),
+            attributes: [("a", "=\""), ("uptime_minutes", "7")].map(|(name, value)| (name.into(), value.into())).into(),
         };
         assert_eq!(filter, expected);
     }

@@ -14,6 +14,7 @@ use telemetrics_analytics::questions::guilty_strikes::guilty_strikes;
 
 use super::aggregation::{self, Table};
 use super::crash_rate::{begin, of_one_system, rounded};
+use super::filters::ATTRIBUTE_PREFIX;
 use super::gate::DAYS_DEFAULT;
 use super::params::whole_number;
 use super::said::Said;
@@ -67,7 +68,9 @@ pub async fn show(
             days = Some(whole_number(name, value, 1, super::crash_rate::DAYS_MAX)?);
             Ok(true)
         }
-        name if NOT_HERE.contains(&name) => Err(InvalidParameter::new(name, "is not a parameter here")),
+        name if NOT_HERE.contains(&name) || name.starts_with(ATTRIBUTE_PREFIX) => {
+            Err(InvalidParameter::new(name, "is not a parameter here"))
+        }
         _ => Ok(false),
     };
     let mut query = aggregation::read(&pairs, now, &mut own)?;

@@ -68,6 +68,14 @@ pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
     .await
 }
 
+/// The whole answer of the server, unless it has more than `bytes_max`.
+///
+/// # Errors
+/// What the server says, or that the answer is too large.
+pub(crate) async fn whole(server: &Url, path: &str, query: &str, bytes_max: u64) -> Result<Vec<u8>, StartError> {
+    Client::new()?.get(&address(server, path, query)?).await?.whole(bytes_max).await
+}
+
 fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {
     let mut url = server.join(path).map_err(|error| format!("{server}: {error}"))?;
     url.set_query(Some(query));
@@ -75,7 +83,7 @@ fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {
 }
 
 /// Does `task` with the server that is asked: the one that is named, or one of this process.
-async fn with_server(
+pub(crate) async fn with_server(
     asked: &AskedArgs,
     task: impl AsyncFnOnce(Url) -> Result<(), StartError>,
 ) -> Result<(), StartError> {

@@ -76,6 +76,8 @@ pub struct Config {
     pub datasets: Datasets,
     /// What statements of users may take.
     pub sql: Sql,
+    /// Payload parsers beside those of the program.
+    pub parsers_dir: Option<PathBuf>,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -196,6 +198,7 @@ impl Default for Config {
             maintenance: Maintenance::default(),
             datasets: Datasets::default(),
             sql: Sql::default(),
+            parsers_dir: None,
             retention: telemetrics_schema::expiry::shipped(),
         }
     }

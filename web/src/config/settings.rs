@@ -129,6 +129,14 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.collector_number.get().to_string(),
     },
     Setting {
+        key: "parsers_dir",
+        unit: "",
+        kind: Kind::Path { set: |config, path| config.parsers_dir = Some(path) },
+        doc: "Directory with payload parsers, files that end with .toml. They are read at the start. No directory: those of \
+              the program alone.",
+        show: |config| config.parsers_dir.as_ref().map_or_else(String::new, |path| quoted(path.display())),
+    },
+    Setting {
         key: "read_wait_ms",
         unit: "milliseconds",
         kind: Kind::Number { min: 0, max: 60_000, set: |config, number| config.read_wait_ms = number },

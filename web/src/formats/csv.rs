@@ -87,7 +87,7 @@ mod tests {
         let all = Key::every().map(Key::name).collect::<Vec<_>>().join(",");
         let expected = "id,external,server_timestamp,severity,classification,build,machine_id,payload,machine_type,arch,\
                         kernel_version,ts_capture,record_format_version,payload_format_version,system_name,board_name,\
-                        bios_version,cpu_model,event_id,stack_id,process,signal,reason\r\n";
+                        bios_version,cpu_model,event_id,stack_id,process,signal,reason,attributes\r\n";
         assert_eq!(csv(&all, Vec::new()).await, expected);
         assert_eq!(csv("event_id,payload,id", Vec::new()).await, "id,payload,event_id\r\n");
     }

@@ -1,9 +1,9 @@
 //! JSON and NDJSON: the record object of `telemetrics_schema::answer`, written from columns.
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringViewArray};
 use futures::TryStreamExt;
 use telemetrics_analytics::rows::Batches;
-use telemetrics_schema::answer::{Fields, write_instant_text, write_text};
+use telemetrics_schema::answer::{Fields, Key, write_instant_text, write_object, write_text};
 
 use super::fault::Fault;
 use super::sink::{PIECE_BYTES, Sink};
@@ -46,8 +46,15 @@ pub(super) async fn write(frame: &Frame, fields: Fields, mut rows: Batches, sink
 /// The rows of a batch as JSON objects.
 struct Objects<'a> {
     /// What stands before a value, from the comma or brace to the colon.
-    columns: Vec<(String, Column<'a>)>,
+    columns: Vec<(String, Cell<'a>)>,
     rows: usize,
+}
+
+/// A column, by how its values stand in an object.
+enum Cell<'a> {
+    Value(Column<'a>),
+    /// Texts that are objects.
+    Object(&'a StringViewArray),
 }
 
 struct Object<'a> {
@@ -57,9 +64,13 @@ struct Object<'a> {
 
 impl<'a> Objects<'a> {
     fn of(batch: &'a RecordBatch, fields: Fields) -> Result<Self, Fault> {
-        let column = |(place, key): (usize, telemetrics_schema::answer::Key)| {
+        let column = |(place, key): (usize, Key)| {
             let before = if place == 0 { '{' } else { ',' };
-            Ok((format!("{before}\"{}\":", key.name()), Column::of(batch, key.column())?))
+            let cell = match (key, Column::of(batch, key.column())?) {
+                (Key::Attributes, Column::Text(texts)) => Cell::Object(texts),
+                (_, column) => Cell::Value(column),
+            };
+            Ok((format!("{before}\"{}\":", key.name()), cell))
         };
         let columns = fields.keys().enumerate().map(column).collect::<Result<_, Fault>>()?;
         Ok(Self { columns, rows: batch.num_rows() })
@@ -72,9 +83,12 @@ impl<'a> Objects<'a> {
 
 impl Object<'_> {
     fn write(&self, out: &mut Vec<u8>) {
-        for (before, column) in &self.objects.columns {
+        for (before, cell) in &self.objects.columns {
             out.extend_from_slice(before.as_bytes());
-            write_value(column, self.row, out);
+            match cell {
+                Cell::Value(column) => write_value(column, self.row, out),
+                Cell::Object(texts) => write_object(texts.value(self.row), out),
+            }
         }
         out.push(b'}');
     }

@@ -13,6 +13,7 @@ use telemetrics_collector::CollectorStats;
 use telemetrics_collector::quarantine::{
     Entry, Filter, Kind as EntryKind, NotReplayed, QuarantineStats, RawRequest, Replayed, Sum,
 };
+use telemetrics_schema::attributes::{ATTRIBUTES_MAX, Attributes};
 use telemetrics_schema::payload::Filters;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::US_PER_HOUR;
@@ -69,7 +70,7 @@ fn general() -> Vec<Sample> {
         sample("record.html", "hostile crash", &record(&hostile_crash("<"))),
         sample("record.html", "hostile names", &record(&hostile_crash(HOSTILE))),
         sample("record.html", "sparse", &record(&sparse())),
-        sample("record.html", "alone", &RecordPage::new(&crash(), &Neighbours::default(), &Filters::default())),
+        sample("record.html", "alone", &alone()),
         sample("numbers.html", "ordinary", &numbers("43", "class")),
         sample("numbers.html", "hostile", &numbers(&HOSTILE.repeat(50), HOSTILE)),
         sample(
@@ -300,7 +301,16 @@ pub(super) fn crash() -> Record {
 fn record(record: &Record) -> RecordPage {
     let others = some_records(record);
     let filters = Filters::from_iter([("filtered()", "/usr/bin/crasher")]);
-    RecordPage::new(record, &Neighbours { event: others.clone(), machine: others }, &filters)
+    let mut attributes = Attributes::default();
+    for number in 0..ATTRIBUTES_MAX {
+        attributes.insert(&format!("a{number:0>63}"), &record.report.machine_id);
+    }
+    RecordPage::new(record, &attributes, &Neighbours { event: others.clone(), machine: others }, &filters)
+}
+
+/// A record without any others, and of which no parser made anything.
+fn alone() -> RecordPage {
+    RecordPage::new(&crash(), &Attributes::default(), &Neighbours::default(), &Filters::default())
 }
 
 /// A record as a kernel probe sends it.

@@ -1,5 +1,6 @@
 //! The embedded store that is moved or worked on, locked as long as that takes.
 
+use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, View};
 use telemetrics_collector::journal::{JournalError, JournalLock};
 use telemetrics_collector::store::EmbeddedStore;
@@ -40,6 +41,11 @@ impl Source {
         let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
         let analytics = Analytics::embedded(reader, limits)?;
         Ok(Self { analytics, version, table, _journal: journal })
+    }
+
+    /// The same, for who writes with the attributes that these parsers make.
+    pub(crate) fn parsed_by(self, parsers: &PayloadParsers) -> Self {
+        Self { table: self.table.parsed_by(parsers.for_store()), ..self }
     }
 
     /// All that is in the table, also what has expired.

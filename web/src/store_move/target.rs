@@ -12,6 +12,7 @@ use telemetrics_schema::{CollectorNumber, TimestampUs};
 use super::trouble::Trouble;
 use crate::clickhouse;
 use crate::config::{ClickHouse, Config};
+use crate::parsers;
 use crate::serve::StartError;
 
 /// See the module.
@@ -32,7 +33,9 @@ impl Target {
         numbers: &BTreeSet<i64>,
     ) -> Result<Self, StartError> {
         let data = DataDir::new(&config.data_dir);
+        // What is derived is made anew on the way.
         let store = clickhouse::claiming(config, server, &data, config.collector_number)?;
+        let store = store.parsed_by(parsers::load(config)?.for_store());
         let Receiving { table, expires } = clickhouse::ready(store.receive().await, server)?;
         for number in
             numbers.iter().filter_map(|number| collector(*number)).filter(|number| *number != config.collector_number)

@@ -30,6 +30,7 @@ mod openapi;
 mod outages;
 mod pages;
 mod paging;
+mod parsers;
 mod quarantine;
 mod raw_bytes;
 mod reaching;

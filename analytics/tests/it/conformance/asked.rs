@@ -9,7 +9,7 @@ use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{Record, RecordId, TimestampUs};
 
 use super::corpus::NOW;
-use super::stores::Stores;
+use super::stores::{Stores, odd_attributes};
 
 /// What a filter can be about.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +36,10 @@ enum Field {
     CapturedFrom,
     CapturedBefore,
     FromId,
+    Attribute,
 }
 
-const FIELDS: [Field; 22] = [
+const FIELDS: [Field; 23] = [
     Field::Class,
     Field::ClassPrefix,
     Field::Severity,
@@ -61,6 +62,7 @@ const FIELDS: [Field; 22] = [
     Field::CapturedFrom,
     Field::CapturedBefore,
     Field::FromId,
+    Field::Attribute,
 ];
 
 const PATTERNS: [&str; 8] =
@@ -114,6 +116,10 @@ fn restrict(filter: &mut RecordFilter, field: Field, of: (&Record, &Record), shi
         Field::CapturedFrom => filter.captured_from = captured(),
         Field::CapturedBefore => filter.captured_before = captured(),
         Field::FromId => filter.from_id = Some(RecordId(id.0 + shift)),
+        Field::Attribute => {
+            let all = odd_attributes(of.0);
+            filter.attributes.extend(all.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
     }
 }
 

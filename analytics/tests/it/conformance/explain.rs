@@ -72,6 +72,7 @@ fn everything() -> RecordFilter {
         captured_from: Some(TimestampUs(1)),
         captured_before: Some(TimestampUs::from_s(10_413_791_999)),
         from_id: Some(RecordId(1_000)),
+        attributes: [("machine".to_owned(), "it's \"quoted\"".to_owned())].into(),
     }
 }
 

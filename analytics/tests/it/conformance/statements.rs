@@ -60,6 +60,13 @@ const STATEMENTS: [&str; 42] = [
     "SELECT day, n, sum(n) OVER (ORDER BY day) AS up_to FROM (SELECT date_trunc('day', ts_reception) AS day, count(*) AS n \
      FROM records GROUP BY 1) ORDER BY day",
     "SELECT severity, median(id) > 0 AS m FROM records GROUP BY severity HAVING count(*) > 1 ORDER BY severity",
+    "SELECT attribute(attributes, 'machine') AS machine, count(*) AS n FROM records GROUP BY 1 ORDER BY n DESC, 1 LIMIT 50",
+    "SELECT id, attribute(attributes, 'build') AS b, machine_id FROM records WHERE attribute(attributes, 'machine') <> '' \
+     ORDER BY id LIMIT 500",
+    "SELECT count(*) FROM records WHERE attribute(attributes, 'machine') <> machine_id OR attribute(attributes, 'no') <> ''",
+    "SELECT count(*) FROM records WHERE attribute(payload, 'a') <> '' OR attribute(machine_id, 'machine') <> ''",
+    "SELECT regexp_match(payload, '#[0-9]+ (.*)') AS m, count(*) FROM records GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5",
+    "SELECT decode('aGVsbG8=', 'base64') AS d, json_text('{\"a\": [1, \"x\"]}', '/a/1') AS j, count(*) FROM records",
     "SELECT NULL AS nothing, 1.5 AS number, 'it''s' AS text, true AS truth",
     "VALUES (1, 'a'), (2, 'b')",
     "SHOW TABLES",

@@ -8,6 +8,7 @@ use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Error, Limits, View};
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, Store};
+use telemetrics_schema::attributes::{Attributes, Parsers};
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::{CollectorNumber, Record, TimestampUs};
@@ -32,6 +33,24 @@ pub(super) struct Stores {
     asked: Mutex<Vec<Arc<Asked>>>,
 }
 
+/// Attributes of texts that one side might read differently from the other.
+struct OddParsers;
+
+impl Parsers for OddParsers {
+    fn attributes(&self, records: &[&Record]) -> Vec<String> {
+        records.iter().map(|record| odd_attributes(record).to_text()).collect()
+    }
+}
+
+/// What both stores have as the attributes of a record.
+pub(super) fn odd_attributes(record: &Record) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (name, value) in [("build", &record.report.build), ("machine", &record.report.machine_id)] {
+        attributes.insert(name, value);
+    }
+    attributes
+}
+
 /// Both stores as they are seen under a policy.
 struct Asked {
     policy: RetentionPolicy,
@@ -50,15 +69,16 @@ impl Stores {
     pub(super) fn with(name: &str, records: Vec<Arc<Record>>, recent: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let server = ClickHouse::shared();
-        let (in_memory, database) = (Recent::default(), server.create_database());
+        let parsers = Arc::new(OddParsers);
+        let (in_memory, database) = (Recent::default().parsed_by(parsers.clone()), server.create_database());
         // Beside the server's files, it is gone with the process; tests that begin at one time have their own.
         let table = server.directory().join(format!("{name}-{database}"));
         let delivered = records.len() - recent;
         runtime.block_on(async {
             let embedded = EmbeddedStore::open(&table, CollectorNumber::default()).await.expect("a table");
-            deliver(Store::Embedded(embedded), &records[..delivered]).await;
+            deliver(Store::Embedded(embedded.parsed_by(parsers.clone())), &records[..delivered]).await;
             let target = ClickHouseTarget { database: database.clone(), ..ClickHouseTarget::new(server.url()) };
-            let remote = ClickHouseStore::new(&target, RetentionPolicy::off());
+            let remote = ClickHouseStore::new(&target, RetentionPolicy::off()).parsed_by(parsers);
             deliver(Store::ClickHouse(Box::new(remote)), &records).await;
         });
         in_memory.push(records[delivered..].iter().cloned());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use clickhouse_ext_arrow::ArrowClientExt;
 use telemetrics_schema::RecordId;
+use telemetrics_schema::attributes::ATTRIBUTES;
 use telemetrics_schema::columns::{RECORDS, derived_columns};
 use telemetrics_schema::ddl::quoted;
 use telemetrics_schema::layout::date_text;
@@ -151,6 +152,7 @@ fn rows(changes: &[Change]) -> Result<RecordBatch, StoreError> {
         ("process", texts(|change| &change.derived.process)),
         ("signal", Arc::new(signals)),
         ("reason", texts(|change| &change.derived.reason)),
+        (ATTRIBUTES, texts(|change| &change.derived.attributes)),
         ("known", Arc::new(UInt8Array::from(vec![1; changes.len()]))),
     ];
     RecordBatch::try_from_iter(columns).map_err(unavailable)

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use deltalake::kernel::Transaction;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use object_store::ObjectStore;
+use telemetrics_schema::attributes::{NoParsers, Parsers};
 use telemetrics_schema::layout::{PARTITION, batch_file, progress_name};
 use telemetrics_schema::time::Clock;
 use telemetrics_schema::{CollectorNumber, RecordId};
@@ -57,6 +58,7 @@ pub struct EmbeddedStore {
     replays: String,
     /// Last identifier that the table has; `None` before the first batch.
     delivered: Option<RecordId>,
+    parsers: Arc<dyn Parsers>,
 }
 
 impl EmbeddedStore {
@@ -78,14 +80,20 @@ impl EmbeddedStore {
         let progress = progress_name(collector);
         let replays = format!("{progress}-replays");
         let delivered = table.reached(&progress).await?;
-        let counters = Arc::default();
-        Ok(Self { table, maintenance: None, counters, progress, replays, delivered })
+        let (counters, parsers) = (Arc::default(), Arc::new(NoParsers));
+        Ok(Self { table, maintenance: None, counters, progress, replays, delivered, parsers })
     }
 
     /// Has the table compacted, and records that are expired deleted, as long as a collector delivers to it.
     #[must_use]
     pub fn maintained(self, settings: MaintenanceSettings) -> Self {
         Self { maintenance: Some(Box::new(settings)), ..self }
+    }
+
+    /// The same writer, which stores the attributes that these parsers make of records.
+    #[must_use]
+    pub fn parsed_by(self, parsers: Arc<dyn Parsers>) -> Self {
+        Self { parsers, ..self }
     }
 
     /// Last identifier that the table had from this collector when it was opened, or has since.
@@ -137,8 +145,9 @@ impl EmbeddedStore {
     async fn insert_as(&mut self, batch: &Batch, progress: Transaction) -> Result<(), StoreError> {
         let file = batch_file(batch.day(), batch.first(), batch.last());
         let (directory, name) = (self.table.directory().to_owned(), file.clone());
-        let records = batch.records().to_vec();
-        let written = tokio::task::spawn_blocking(move || parquet_file::write(&directory, &name, &records));
+        let (records, parsers) = (batch.records().to_vec(), Arc::clone(&self.parsers));
+        let written =
+            tokio::task::spawn_blocking(move || parquet_file::write(&directory, &name, &records, parsers.as_ref()));
         let written = written.await.map_err(unavailable)??;
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,

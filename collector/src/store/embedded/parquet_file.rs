@@ -12,7 +12,8 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use telemetrics_schema::Record;
-use telemetrics_schema::batch::to_batch;
+use telemetrics_schema::attributes::Parsers;
+use telemetrics_schema::batch::parsed_batch;
 use telemetrics_schema::columns::{COLUMNS, record_schema};
 
 use super::rollup_file::RollupWriter;
@@ -110,11 +111,16 @@ impl FileWriter {
     }
 }
 
-/// Writes `records` into the file `name` of the table in `directory`, in the order of the table's files.
-pub(super) fn write(directory: &Path, name: &str, records: &[Arc<Record>]) -> Result<Written, StoreError> {
+/// Writes `records`, with the attributes that `parsers` make of them, into the file `name` of the table in `directory`, in the order of the table's files.
+pub(super) fn write(
+    directory: &Path,
+    name: &str,
+    records: &[Arc<Record>],
+    parsers: &dyn Parsers,
+) -> Result<Written, StoreError> {
     let mut file = FileWriter::create(directory, name, ROW_GROUP_BYTES, BATCH_ZSTD_LEVEL)?;
     for rows in sorted(records).chunks(WRITE_ROWS) {
-        file.write(&to_batch(rows.iter().copied()).map_err(unavailable)?)?;
+        file.write(&parsed_batch(rows, parsers).map_err(unavailable)?)?;
     }
     file.finish()
 }

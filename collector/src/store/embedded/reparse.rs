@@ -6,11 +6,13 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use deltalake::kernel::Transaction;
 use deltalake::protocol::DeltaOperation;
 use telemetrics_schema::TimestampUs;
+use telemetrics_schema::attributes::Parsers;
 use telemetrics_schema::batch::derived_anew;
 use telemetrics_schema::layout::{REPARSED, rewritten_file};
 
@@ -50,7 +52,7 @@ impl EmbeddedStore {
         files.sort_by(|a, b| (a.day, &a.path).cmp(&(b.day, &b.path)));
         let mut done = Reparsed::default();
         for file in files {
-            let of_file = reparse_file(&self.table, &file, now).await?;
+            let of_file = reparse_file(&self.table, &self.parsers, &file, now).await?;
             done = Reparsed { records: done.records + of_file.records, changed: done.changed + of_file.changed };
             progress(file.day, done);
         }
@@ -58,19 +60,24 @@ impl EmbeddedStore {
     }
 }
 
-async fn reparse_file(table: &Table, file: &DataFile, now: TimestampUs) -> Result<Reparsed, StoreError> {
-    let path = table.directory().join(&file.path);
-    let found = tokio::task::spawn_blocking(move || look(&path)).await.map_err(unavailable)??;
+async fn reparse_file(
+    table: &Table,
+    parsers: &Arc<dyn Parsers>,
+    file: &DataFile,
+    now: TimestampUs,
+) -> Result<Reparsed, StoreError> {
+    let (path, looking) = (table.directory().join(&file.path), Arc::clone(parsers));
+    let found = tokio::task::spawn_blocking(move || look(&path, looking.as_ref())).await.map_err(unavailable)??;
     if found.changed > 0 {
-        replace(table, file, now).await?;
+        replace(table, parsers, file, now).await?;
     }
     Ok(found)
 }
 
 /// How many records a file has, and of how many something derived is not as it has to be.
-fn look(path: &Path) -> Result<Reparsed, StoreError> {
+fn look(path: &Path, parsers: &dyn Parsers) -> Result<Reparsed, StoreError> {
     let mut found = Reparsed::default();
-    anew(path, &mut |batch, changed| {
+    anew(path, parsers, &mut |batch, changed| {
         found.records += batch.num_rows() as u64;
         found.changed += changed as u64;
         Ok(())
@@ -80,11 +87,17 @@ fn look(path: &Path) -> Result<Reparsed, StoreError> {
 
 /// One commit takes the old file out and the new one in. Nobody else removes files: the table is locked, and whoever has it
 /// open does nothing else.
-async fn replace(table: &Table, file: &DataFile, now: TimestampUs) -> Result<(), StoreError> {
+async fn replace(
+    table: &Table,
+    parsers: &Arc<dyn Parsers>,
+    file: &DataFile,
+    now: TimestampUs,
+) -> Result<(), StoreError> {
     let number = table.version().await?.number;
     let name = rewritten_file(file.day, number, 0);
     let (directory, old, new) = (table.directory().to_owned(), file.path.clone(), name.clone());
-    let written = tokio::task::spawn_blocking(move || write(&directory, &old, &new));
+    let parsers = Arc::clone(parsers);
+    let written = tokio::task::spawn_blocking(move || write(&directory, &old, &new, parsers.as_ref()));
     let written = written.await.map_err(unavailable)??;
     let actions = vec![remove(file, now, true), add(name, file.day, &written, true)];
     let operation = DeltaOperation::Update { predicate: None };
@@ -92,16 +105,20 @@ async fn replace(table: &Table, file: &DataFile, now: TimestampUs) -> Result<(),
     table.commit(actions, operation, Some(progress)).await
 }
 
-fn write(directory: &Path, old: &str, new: &str) -> Result<Written, StoreError> {
+fn write(directory: &Path, old: &str, new: &str, parsers: &dyn Parsers) -> Result<Written, StoreError> {
     let mut output = FileWriter::create(directory, new, ROW_GROUP_BYTES, ZSTD_LEVEL)?;
-    anew(&directory.join(old), &mut |batch, _| output.write(&batch))?;
+    anew(&directory.join(old), parsers, &mut |batch, _| output.write(&batch))?;
     output.finish()
 }
 
 /// Gives the rows of a file with their derived columns as they have to be, and how many of them had others.
-fn anew(path: &Path, each: &mut dyn FnMut(RecordBatch, usize) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn anew(
+    path: &Path,
+    parsers: &dyn Parsers,
+    each: &mut dyn FnMut(RecordBatch, usize) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     merge(&[PathBuf::from(path)], INPUT_BYTES, &mut |batch| {
-        let (batch, changed) = derived_anew(&batch).map_err(unavailable)?;
+        let (batch, changed) = derived_anew(&batch, parsers).map_err(unavailable)?;
         each(batch, changed.len())
     })
 }

@@ -127,6 +127,7 @@ fn unavailable(error: impl std::fmt::Display) -> StoreError {
 mod tests {
     use std::collections::BTreeMap;
 
+    use telemetrics_schema::attributes::NoParsers;
     use telemetrics_schema::batch::to_batch;
     use tokio_util::sync::CancellationToken;
 
@@ -159,7 +160,7 @@ mod tests {
     fn one_that_is_made_later_is_the_one_that_was_written() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(rollup_file(DATA_FILE));
-        parquet_file::write(directory.path(), DATA_FILE, batch(0..100, NOON).records()).expect("written");
+        parquet_file::write(directory.path(), DATA_FILE, batch(0..100, NOON).records(), &NoParsers).expect("written");
         let before = rollups_in(&path);
         fs::remove_file(&path).expect("deleted");
         assert!(make(directory.path(), DATA_FILE, &mut Pace::new(100, CancellationToken::new())).expect("made"));

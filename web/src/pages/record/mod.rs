@@ -1,5 +1,6 @@
-//! The page Record: a crash as its frames, every field with its meaning, the payload, and records that belong to it.
+//! The page Record: a crash as its frames, its attributes, every field with its meaning, the payload, and records that belong to it.
 
+mod attributes;
 mod crash;
 mod neighbours;
 mod room;
@@ -8,8 +9,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use telemetrics_analytics::questions::attributes::of_record;
 use telemetrics_analytics::questions::records;
 use telemetrics_schema::Record;
+use telemetrics_schema::attributes::Attributes;
 use telemetrics_schema::columns::reported;
 use telemetrics_schema::payload::Filters;
 use telemetrics_schema::record::NOT_AVAILABLE;
@@ -20,6 +23,7 @@ use super::{RECORDS_TAB, Shell, address, render};
 use crate::api;
 use crate::error::WebError;
 use crate::state::AppState;
+use attributes::Attribute;
 use crash::Crash;
 use neighbours::List;
 
@@ -38,6 +42,7 @@ const PAYLOAD_HTML_BYTES: usize = 41_000;
 pub struct RecordPage {
     shell: Shell,
     crash: Option<Crash>,
+    attributes: Vec<Attribute>,
     fields: Vec<Field>,
     related: Vec<Related>,
     payload: Payload,
@@ -88,14 +93,15 @@ async fn find(state: &AppState, id: &str) -> Result<Option<RecordPage>, WebError
     let asked = state.ask().await?;
     let Some(record) = records::one(&asked.view, id).await? else { return Ok(None) };
     let neighbours = neighbours::find(&asked, &record).await?;
+    let attributes = of_record(&asked.view, &record).await?;
     let filters = state.curation.state().await?.curated.rules();
-    Ok(Some(RecordPage::new(&record, &neighbours, &filters)))
+    Ok(Some(RecordPage::new(&record, &attributes, &neighbours, &filters)))
 }
 
 impl RecordPage {
-    /// The page of `record` among its `neighbours`; frames on the list of `filters` are not guilty.
+    /// The page of `record` with its `attributes`, among its `neighbours`; frames on the list of `filters` are not guilty.
     #[must_use]
-    pub fn new(record: &Record, neighbours: &Neighbours, filters: &Filters) -> Self {
+    pub fn new(record: &Record, attributes: &Attributes, neighbours: &Neighbours, filters: &Filters) -> Self {
         let fields = reported().iter().filter_map(|column| {
             let value = shown(record, column.name)?;
             Some(Field { name: column.name, meaning: column.description, value })
@@ -103,6 +109,7 @@ impl RecordPage {
         Self {
             shell: Shell::new(format!("Record {}", record.id), Some(RECORDS_TAB)),
             crash: Crash::new(&record.report, filters),
+            attributes: attributes::shown(attributes),
             fields: fields.collect(),
             related: related(record),
             payload: payload(&record.report.payload),

@@ -7,6 +7,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
+use telemetrics_schema::attributes::NoParsers;
 use telemetrics_schema::layout::ROLLUPS;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_DAY;
@@ -222,7 +223,8 @@ fn a_merge_of_any_sizes_gives_every_row_in_order() {
         .iter()
         .map(|size| {
             let name = format!("day/{start}.parquet");
-            parquet_file::write(directory.path(), &name, batch(start..start + size, NOON).records()).expect("written");
+            parquet_file::write(directory.path(), &name, batch(start..start + size, NOON).records(), &NoParsers)
+                .expect("written");
             start += size;
             directory.path().join(name)
         })

@@ -1,0 +1,197 @@
+//! Payload parsers as files: those of the program, and those of a directory, where a file with the name of one of the
+//! program's takes its place.
+
+mod file;
+pub mod trial;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use telemetrics_analytics::parsers::{Definition, PARSERS_MAX, ParserSet, PayloadParsers};
+
+use crate::config::Config;
+use crate::serve::StartError;
+
+pub use file::FILE_BYTES_MAX;
+
+/// The files that are part of the program.
+const BUNDLED: [(&str, &str); 3] = [
+    ("heartbeat.toml", include_str!("../../parsers/heartbeat.toml")),
+    ("machine-check.toml", include_str!("../../parsers/machine-check.toml")),
+    ("updates.toml", include_str!("../../parsers/updates.toml")),
+];
+/// What the names of files end with.
+const EXTENSION: &str = "toml";
+
+/// The parsers of a configuration.
+///
+/// # Errors
+/// A sentence with the files that cannot be used, or that parse the same classification.
+pub fn load(config: &Config) -> Result<PayloadParsers, StartError> {
+    Ok(PayloadParsers::new(read(config)?))
+}
+
+/// Puts what the files say now into the place of `parsers`. Records that are stored keep their attributes until
+/// `telemetrics reparse`.
+///
+/// # Errors
+/// As [`load`]; everything stays as it was.
+pub fn reload(config: &Config, parsers: &PayloadParsers) -> Result<(), StartError> {
+    parsers.replace(read(config)?);
+    Ok(())
+}
+
+fn read(config: &Config) -> Result<ParserSet, StartError> {
+    let Some(directory) = &config.parsers_dir else { return Ok(ParserSet::compile(&bundled()?)?) };
+    let described = |reason: String| format!("the payload parsers in {} cannot be used: {reason}", directory.display());
+    let definitions = with_bundled(directory).map_err(described)?;
+    Ok(ParserSet::compile(&definitions).map_err(|error| described(error.to_string()))?)
+}
+
+fn bundled() -> Result<Vec<Definition>, String> {
+    BUNDLED.iter().map(|(name, text)| file::parse(name, text)).collect()
+}
+
+fn with_bundled(directory: &Path) -> Result<Vec<Definition>, String> {
+    let mut all: BTreeMap<String, Definition> =
+        bundled()?.into_iter().map(|definition| (definition.name.clone(), definition)).collect();
+    for name in names(directory)? {
+        let definition = file::read(&directory.join(&name), &name)?;
+        all.insert(name, definition);
+    }
+    Ok(all.into_values().collect())
+}
+
+/// The files of the directory that are parsers. Those that begin with a dot are what editors leave beside them.
+fn names(directory: &Path) -> Result<Vec<String>, String> {
+    let unreadable = |error: std::io::Error| format!("the directory cannot be read: {error}");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && Path::new(&name).extension().is_some_and(|extension| extension == EXTENSION) {
+            names.push(name);
+        }
+        if names.len() > PARSERS_MAX {
+            return Err(format!("it has more than {PARSERS_MAX} files"));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
+
+    use super::*;
+
+    fn record(classification: &str, payload: &str) -> Record {
+        let report = Report { classification: classification.into(), payload: payload.into(), ..Report::default() };
+        Record { id: RecordId(1), ts_reception: TimestampUs(0), report }
+    }
+
+    fn made(config: &Config, classification: &str, payload: &str) -> String {
+        let parsers = load(config).expect("parsers").for_store();
+        parsers.attributes(&[&record(classification, payload)]).remove(0)
+    }
+
+    fn refusal(config: &Config) -> String {
+        load(config).err().expect("refused").to_string()
+    }
+
+    /// A configuration with these files.
+    fn with_files(files: &[(&str, &str)]) -> (tempfile::TempDir, Config) {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("written");
+        }
+        let config = Config { parsers_dir: Some(directory.path().to_owned()), ..Config::default() };
+        (directory, config)
+    }
+
+    const HEARTBEAT: &str = "org.clearlinux/heartbeat/ping";
+
+    #[test]
+    fn those_of_the_program_read_what_probes_send() {
+        let config = Config::default();
+        let made = |class: &str, payload: &str| made(&config, class, payload);
+        assert_eq!(made(HEARTBEAT, "hello\nuptime: 77\nBundles (0):\n"), r#"{"uptime_minutes":"77"}"#);
+        assert_eq!(made(HEARTBEAT, "hello\n"), "");
+        assert_eq!(
+            made("org.clearlinux/mce/corrected", "CPU 3 BANK 7\nSTATUS 8C00004000010092 MCGSTATUS 0\n"),
+            r#"{"mce_bank":"7","mce_cpu":"3","mce_status":"00010092"}"#
+        );
+        assert_eq!(
+            made("org.clearlinux/swupd-client/update", "current_version=10\nserver_version=20\nresult=0\n"),
+            r#"{"update_from":"10","update_result":"0","update_to":"20"}"#
+        );
+        assert_eq!(made("org.clearlinux/hello/world", "uptime: 77\n"), "");
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_one_of_the_program() {
+        let other = "classifications = [\"org.clearlinux/heartbeat/*\"]\n[fields]\nfirst = \"left(payload, 2)\"\n";
+        let (_directory, config) = with_files(&[("heartbeat.toml", other), ("notes.txt", "x"), (".#a.toml", "x")]);
+        assert_eq!(made(&config, HEARTBEAT, "hello\nuptime: 77\n"), r#"{"first":"he"}"#);
+        let (_directory, config) = with_files(&[("heartbeat.toml", "classifications = []\n")]);
+        assert_eq!(made(&config, HEARTBEAT, "uptime: 77\n"), "", "one without classifications switches it off");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let fields = "[fields]\na = \"payload\"\n";
+        let conflict = format!("classifications = [\"{HEARTBEAT}\"]\n{fields}");
+        let (directory, config) = with_files(&[("own.toml", &conflict)]);
+        let expected = format!(
+            "the payload parsers in {} cannot be used: heartbeat.toml and own.toml both parse {HEARTBEAT}: a \
+             classification has one parser",
+            directory.path().display()
+        );
+        assert!(refusal(&config).contains("heartbeat.toml and own.toml both parse"), "{}", refusal(&config));
+        assert_eq!(refusal(&config), expected);
+        for (text, reason) in [
+            ("x", "own.toml: line 1"),
+            ("classifications = \"a/b/c\"\n", "own.toml: line 1"),
+            ("classifications = []\nname = 1\n", "own.toml: line 2"),
+            ("classifications = [\"a/b/c\"]\n[fields]\na = \"nothing\"\n", "own.toml: the field a: "),
+        ] {
+            let (_directory, config) = with_files(&[("own.toml", text)]);
+            assert!(refusal(&config).contains(reason), "{}", refusal(&config));
+        }
+        let config = Config { parsers_dir: Some("/nonexistent/parsers".into()), ..Config::default() };
+        assert!(refusal(&config).contains("the directory cannot be read"), "{}", refusal(&config));
+    }
+
+    #[test]
+    fn what_is_broken_when_it_is_read_again_changes_nothing() {
+        let good = "classifications = [\"a/b/c\"]\n[fields]\nn = \"payload\"\n";
+        let (directory, config) = with_files(&[("a.toml", good)]);
+        let parsers = load(&config).expect("parsers");
+        let made = || parsers.for_store().attributes(&[&record("a/b/c", "x")]).remove(0);
+        fs::write(directory.path().join("a.toml"), "x").expect("written");
+        assert!(reload(&config, &parsers).is_err());
+        assert_eq!(made(), r#"{"n":"x"}"#);
+        fs::write(directory.path().join("a.toml"), good.replace("n =", "m =")).expect("written");
+        reload(&config, &parsers).expect("read");
+        assert_eq!(made(), r#"{"m":"x"}"#);
+    }
+
+    #[test]
+    fn a_directory_and_a_file_have_an_end() {
+        let names: Vec<String> = (0..=PARSERS_MAX).map(|number| format!("{number}.toml")).collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "classifications = []\n")).collect();
+        let (_directory, config) = with_files(&files);
+        assert!(refusal(&config).contains("it has more than 100 files"), "{}", refusal(&config));
+        let own = PARSERS_MAX - BUNDLED.len();
+        let (_directory, config) = with_files(&files[..own]);
+        assert!(load(&config).is_ok());
+        let (_directory, config) = with_files(&files[..=own]);
+        assert!(refusal(&config).contains("at most 100 parsers"), "{}", refusal(&config));
+        let padded = |bytes: usize| format!("classifications = []\n#{}", "x".repeat(bytes - 22));
+        let (_directory, config) = with_files(&[("a.toml", &padded(FILE_BYTES_MAX))]);
+        assert!(load(&config).is_ok());
+        let (_directory, config) = with_files(&[("a.toml", &padded(FILE_BYTES_MAX + 1))]);
+        assert!(refusal(&config).contains("a.toml: has more than 65536 bytes"), "{}", refusal(&config));
+    }
+}

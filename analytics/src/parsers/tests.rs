@@ -71,7 +71,7 @@ fn long_values_are_cut() {
 fn little_is_worked_on_at_a_time() {
     let large = record(CLASS, &"x".repeat(ROWS_BYTES_MAX));
     let small = record(CLASS, "x");
-    let places: Vec<usize> = (0..ROWS_MAX + 1).collect();
+    let places: Vec<usize> = (0..=ROWS_MAX).collect();
     let of =
         |records: Vec<&Record>| pieces(&places[..records.len()], &records).iter().map(|p| p.len()).collect::<Vec<_>>();
     assert_eq!(of(vec![&small; ROWS_MAX]), [ROWS_MAX]);

@@ -13,7 +13,8 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::{Expr, LogicalPlan, cast};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use telemetrics_schema::attributes::ATTRIBUTES;
@@ -50,7 +51,7 @@ impl Expression {
         let places = input_places();
         let (expr, input) = typed(text, &places)?;
         let properties = ExecutionProps::new();
-        let physical = create_physical_expr(&expr, input.schema(), &properties, &Default::default());
+        let physical = create_physical_expr(&expr, input.schema(), &properties, &PhysicalPlanningContext::default());
         Ok(Self { physical: physical.map_err(explained)?, places })
     }
 
@@ -92,23 +93,11 @@ fn typed(text: &str, places: &[usize]) -> Result<(Expr, Arc<LogicalPlan>), Error
         return Err(refused());
     }
     let expr = expr.clone().unalias();
-    match expr.get_type_of(&projection.input)? {
+    match expr.get_type(projection.input.schema().as_ref()).map_err(explained)? {
         kind if is_shown(&kind) => Ok((cast(expr, DataType::Utf8View), Arc::clone(&projection.input))),
         kind => {
             Err(Error::Invalid(format!("it gives {kind}, and has to give a text, a number, a truth or an instant")))
         }
-    }
-}
-
-/// The type of an expression over a plan.
-trait TypeOf {
-    fn get_type_of(&self, input: &LogicalPlan) -> Result<DataType, Error>;
-}
-
-impl TypeOf for Expr {
-    fn get_type_of(&self, input: &LogicalPlan) -> Result<DataType, Error> {
-        use datafusion::logical_expr::ExprSchemable;
-        self.get_type(input.schema().as_ref()).map_err(explained)
     }
 }
 

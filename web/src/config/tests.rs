@@ -45,6 +45,7 @@ fn every_setting_of_a_file_arrives() {
         body_limit_bytes = 65_536
         batch_limit_bytes = 1_048_576
         collector_number = 7
+        parsers_dir = "/etc/parsers"
         read_wait_ms = 250
         [store.clickhouse]
         url = "https://db.example:8443"
@@ -121,6 +122,7 @@ fn every_setting_of_a_file_arrives() {
         body_limit_bytes: 65_536,
         batch_limit_bytes: 1_048_576,
         collector_number: CollectorNumber::new(7).expect("below 64"),
+        parsers_dir: Some("/etc/parsers".into()),
         read_wait_ms: 250,
         store: Store::ClickHouse(Box::new(server)),
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },

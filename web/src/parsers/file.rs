@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, name: &str) -> Result<Definition, String> {
 pub(super) fn parse(name: &str, text: &str) -> Result<Definition, String> {
     let file: ParserFile = toml::from_str(text).map_err(|error| {
         let begin = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..begin].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text.get(..begin).unwrap_or_default().matches('\n').count() + 1;
         format!("{name}: line {line}: {}", error.message())
     })?;
     let ParserFile { classifications, fields, .. } = file;

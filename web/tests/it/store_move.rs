@@ -13,6 +13,7 @@ use telemetrics_analytics::questions::contents::{checksums, contents, records_of
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits, View};
 use telemetrics_collector::drain::Batch;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, EmbeddedStore, Store};
+use telemetrics_schema::attributes::NoParsers;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::retention::RetentionPolicy;
@@ -96,7 +97,7 @@ fn everything() -> Limits {
 
 async fn fill(data_dir: &Path) {
     let data = DataDir::new(data_dir);
-    demo::fill(&data, collector(0), RECORDS, 1, SystemClock.now()).await.expect("filled");
+    demo::fill(&data, collector(0), RECORDS, 1, SystemClock.now(), Arc::new(NoParsers)).await.expect("filled");
 }
 
 /// Inserts records of one day, in the order of their identifiers.

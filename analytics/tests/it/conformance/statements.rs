@@ -17,7 +17,7 @@ const LIMITS: SqlLimits = SqlLimits { memory_bytes: 64 << 20, rows: 10_000, thre
 const STACK_BYTES: usize = 128 << 20;
 
 /// Statements with an answer that has an order, or one row.
-const STATEMENTS: [&str; 42] = [
+const STATEMENTS: [&str; 48] = [
     "SELECT count(*) FROM records",
     "SELECT count(*) AS n, count(DISTINCT machine_id) AS machines, min(id), max(ts_reception) FROM records",
     "SELECT classification, count(*) AS n FROM records GROUP BY classification ORDER BY n DESC, classification LIMIT 5",

@@ -89,7 +89,7 @@ fn one_classification_has_one_parser() {
         ("a/*", "a/b/*", "a/b/*"),
         ("a/b/*", "a/*", "a/b/*"),
     ] {
-        let both = [definition("one.toml", &["x/y/z", first], &[]), definition("two.toml", &[second], &[])];
+        let both = [definition("one.toml", &[first, "x/y/z"], &[]), definition("two.toml", &[second], &[])];
         let expected = format!("one.toml and two.toml both parse {shared}: a classification has one parser");
         assert!(refusal(&both).contains(&expected), "{}", refusal(&both));
     }

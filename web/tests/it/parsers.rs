@@ -141,7 +141,7 @@ fn check_reparse(mut server: Server, directory: &Path, store: &[&str], is_stoppe
             assert!(server.terminate().status.success());
         }
         let run = ended(&args);
-        assert!(run.stdout.ends_with(&format!("looked at 2 records, changed {changed}\n")), "{run:?}");
+        assert!(run.stdout.ends_with(&format!("looked at 2 records, changed {changed}")), "{run:?}");
         if is_stopped_for_it {
             server.restart();
         }
@@ -187,7 +187,7 @@ fn a_parser_is_tried_before_it_is_used() {
     let all = tried(&[]);
     let expected = format!(
         "{second} \"{CLASS}\"\n  nothing\n{first} \"{CLASS}\"\n  name = \"a\"\n  number = \"7\"\n\
-         \"org.example/sensor/*\": 2 records, 1 with attributes, 1 values failed\n"
+         \"org.example/sensor/*\": 2 records, 1 with attributes, 1 values failed"
     );
     assert_eq!((all.status.code(), all.stdout.as_str()), (Some(0), expected.as_str()), "{all:?}");
     let newest = tried(&["--class", CLASS, "--limit", "1"]).stdout;

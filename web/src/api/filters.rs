@@ -67,10 +67,11 @@ impl FilterReader {
             let reason = "names no attribute: small letters, digits and _ after the dot, a letter first";
             return Err(InvalidParameter::new(name, reason));
         }
-        if value.is_empty() || value.len() > VALUE_BYTES_MAX {
-            return Err(InvalidParameter::new(name, format!("must have 1 to {VALUE_BYTES_MAX} bytes")));
+        if value.is_empty() {
+            return Err(InvalidParameter::new(name, "must not be empty"));
         }
-        self.filter.attributes.insert(attribute.to_owned(), value.to_owned());
+        // No value has more bytes than this, and so none has more characters.
+        self.filter.attributes.insert(attribute.to_owned(), text(name, value, VALUE_BYTES_MAX)?);
         Ok(())
     }
 
@@ -230,7 +231,7 @@ mod tests {
             ("event_id", 32),
             ("payload", 500),
             ("not_payload", 500),
-            ("attribute.a", 512),
+            ("attribute.a", 1_024),
         ] {
             let of_length = |chars: usize| read(&format!("{name}={}", "ä".repeat(chars)));
             assert!(of_length(longest).is_ok(), "{name}");

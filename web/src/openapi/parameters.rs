@@ -45,8 +45,8 @@ pub struct OfRecord {
     #[param(required = false, max_length = 500, example = "libc")]
     not_payload: String,
     /// The attribute of this name (here `name`; each other name is a parameter of its own, as `attribute.mce_status`) has
-    /// exactly this value, of at most 1,024 bytes. Payload parsers make attributes.
-    #[param(required = false, rename = "attribute.name", min_length = 1, max_length = 256, example = "00010092")]
+    /// exactly this value. Payload parsers make attributes.
+    #[param(required = false, rename = "attribute.name", min_length = 1, max_length = 1_024, example = "00010092")]
     attribute: String,
 }
 

@@ -211,7 +211,10 @@ fn a_record_shows_every_field_with_its_meaning() {
 #[test]
 fn a_crash_shows_its_frames_with_the_guilty_one_marked() {
     let page = page("record.html", "crash");
-    let facts: Vec<_> = texts(&page, "[aria-labelledby=crash] .facts th").into_iter().zip(texts(&page, "[aria-labelledby=crash] .facts td")).collect();
+    let facts: Vec<_> = texts(&page, "[aria-labelledby=crash] .facts th")
+        .into_iter()
+        .zip(texts(&page, "[aria-labelledby=crash] .facts td"))
+        .collect();
     let expected = [("Process", "/usr/bin/crasher"), ("Process id", "7"), ("Signal", "11 (SIGSEGV)")];
     assert_eq!(facts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(
@@ -230,7 +233,10 @@ fn a_crash_shows_its_frames_with_the_guilty_one_marked() {
 #[test]
 fn a_kernel_report_shows_its_reason_and_taint() {
     let page = page("record.html", "kernel");
-    assert_eq!(texts(&page, "[aria-labelledby=crash] .facts th"), ["Reason", "Kernel", "Tainted", "Modules", "Registers"]);
+    assert_eq!(
+        texts(&page, "[aria-labelledby=crash] .facts th"),
+        ["Reason", "Kernel", "Tainted", "Modules", "Registers"]
+    );
     assert_eq!(texts(&page, ".frames .guilty .code"), ["__report_bad_irq", "kernel", ""]);
     assert_eq!(texts(&page, "h3"), ["Backtrace"]);
 }

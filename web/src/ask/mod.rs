@@ -72,8 +72,13 @@ pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
 ///
 /// # Errors
 /// What the server says, or that the answer is too large.
-pub(crate) async fn whole(server: &Url, path: &str, query: &str, bytes_max: u64) -> Result<Vec<u8>, StartError> {
-    Client::new()?.get(&address(server, path, query)?).await?.whole(bytes_max).await
+pub(crate) async fn whole(
+    asked: &AskedArgs,
+    server: &Url,
+    (path, query): (&str, &str),
+    bytes_max: u64,
+) -> Result<Vec<u8>, StartError> {
+    Client::new(asked.token_file.as_deref())?.get(&address(server, path, query)?).await?.whole(bytes_max).await
 }
 
 fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {

@@ -45,7 +45,7 @@ pub async fn run(args: &ParserTestArgs) -> Result<(), StartError> {
                 .append_pair("limit", &args.limit.to_string())
                 .append_pair("format", "arrow")
                 .finish();
-            let bytes = ask::whole(&server, "api/records", &query, RECORDS_BYTES_MAX).await?;
+            let bytes = ask::whole(&args.asked, &server, ("api/records", &query), RECORDS_BYTES_MAX).await?;
             let text = shown(&definition, class, &records(&bytes)?)?;
             output.write_all(text.as_bytes())?;
         }

@@ -80,6 +80,14 @@ impl Process {
         self.child.id()
     }
 
+    /// Asks it to read its configuration anew (SIGHUP).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn hang_up(&self) {
+        assert!(signal("HUP", &self.child.id().to_string()), "{} has ended: {self}", self.name);
+    }
+
     fn fail(&self, what: &str) -> ! {
         // One output of a program that fails may end before the other one, which has the reason, was read.
         drop(self.stderr.wait_for_end(LAST_WORDS_LIMIT));

@@ -271,7 +271,7 @@ fn text(path: &Path) -> &str {
 
 /// The address in a line of the greeting: that of the API, or of where probes post when there is no API.
 fn shown_address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("://")?;
     let rest = rest.trim_end();
     rest.strip_suffix("/api/records").or_else(|| rest.strip_suffix("/v2/collector"))?.parse().ok()
 }
@@ -284,6 +284,7 @@ mod tests {
     fn the_port_is_read_from_the_lines_of_api_and_probes() {
         let address = "127.0.0.1:4321".parse().expect("an address");
         assert_eq!(shown_address("  API      http://127.0.0.1:4321/api/records"), Some(address));
+        assert_eq!(shown_address("  API      https://127.0.0.1:4321/api/records"), Some(address));
         assert_eq!(shown_address("  probes   server=http://127.0.0.1:4321/v2/collector"), Some(address));
         assert_eq!(shown_address("  pages    http://127.0.0.1:4321/telemetryui/"), None);
         assert_eq!(shown_address("telemetrics 0.1.0"), None);

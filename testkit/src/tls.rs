@@ -46,8 +46,12 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
-    /// Files of a certificate for `name` and of its key.
-    fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
+    /// Files of a new certificate for `name` and of its key, in the place of those before.
+    ///
+    /// # Panics
+    /// When they cannot be made.
+    #[must_use]
+    pub fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
         let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=server";
         self.openssl(words, &[]);
         let names = self.dir.path().join("names");

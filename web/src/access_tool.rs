@@ -8,20 +8,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::{SecureRandom, SystemRandom};
-
-use crate::access::book::{self, Kind, Line, hash_of_token};
+use crate::access::book::{self, Kind, Line, hash_of_token, new_token};
 use crate::access::password::{self, PASSWORD_BYTES_MAX};
 use crate::cli::ServeArgs;
 use crate::cli_access::{AccessCommand, AddArgs, FileArgs, FilesArgs, NameArgs};
 use crate::config::Config;
 use crate::serve::StartError;
 
-/// How every token begins, so that one is recognised where it should not be.
-const TOKEN_PREFIX: &str = "tlm_";
-const TOKEN_BYTES: usize = 32;
 /// Mode of a new file.
 const PRIVATE_MODE: u32 = 0o600;
 
@@ -54,9 +47,7 @@ fn add_user(args: &AddArgs) -> Result<(), StartError> {
 fn add_token(args: &AddArgs) -> Result<(), StartError> {
     let path = path(Kind::Tokens, &args.file)?;
     book::check_name(&args.name).map_err(|reason| format!("the name {reason}"))?;
-    let mut random = [0; TOKEN_BYTES];
-    SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no random numbers")?;
-    let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+    let token = new_token()?;
     put(Kind::Tokens, &path, Line { name: args.name.clone(), scopes: args.scopes, hash: hash_of_token(&token) })?;
     // Alone on standard output, so that it can go into a file.
     println!("{token}");

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::WebError;
+use crate::peer::Peer;
 
 /// What browsers say about where a request comes from; pages cannot set it.
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -16,8 +17,9 @@ const FETCH_SITE: &str = "sec-fetch-site";
 /// Answers 403 to what a page of another site sends to change something. It may lead here and read what is public.
 pub async fn same_site_only(request: Request, next: Next) -> Response {
     let host = request.uri().authority().map(Authority::as_str);
+    let is_encrypted = request.extensions().get().and_then(|peer: &Peer| peer.is_encrypted);
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if only_reads || is_own(request.headers(), host) {
+    if only_reads || is_own(request.headers(), host, is_encrypted) {
         next.run(request).await
     } else {
         WebError::Denied("A page of another site may not do this".to_owned()).into_response()
@@ -25,9 +27,9 @@ pub async fn same_site_only(request: Request, next: Next) -> Response {
 }
 
 /// Whether the request comes from a page of this server, or from no page at all: scripts send neither header. `host` is
-/// the server's name in the request line, where it has one.
+/// the server's name in the request line, where it has one, and `is_encrypted` whether the page has to be one of https.
 #[must_use]
-pub fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
+pub fn is_own(headers: &HeaderMap, host: Option<&str>, is_encrypted: Option<bool>) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     // A browser that sends this knows it better than two names can tell: between them there may be a proxy.
     if let Some(site) = text(FETCH_SITE) {
@@ -35,8 +37,9 @@ pub fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     }
     let Some(origin) = text(header::ORIGIN.as_str()) else { return true };
     let own = host.or(text(header::HOST.as_str()));
-    let Some((_, of_page)) = origin.split_once("://") else { return false };
-    own.is_some_and(|own| own.eq_ignore_ascii_case(of_page))
+    let Some((scheme, of_page)) = origin.split_once("://") else { return false };
+    let is_same_scheme = is_encrypted.is_none_or(|is_encrypted| scheme == if is_encrypted { "https" } else { "http" });
+    is_same_scheme && own.is_some_and(|own| own.eq_ignore_ascii_case(of_page))
 }
 
 #[cfg(test)]
@@ -50,7 +53,18 @@ mod tests {
             let name = HeaderName::try_from(*name).expect("a name");
             (name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"))
         };
-        is_own(&lines.iter().map(header).collect(), host)
+        is_own(&lines.iter().map(header).collect(), host, None)
+    }
+
+    #[test]
+    fn a_page_that_anybody_could_have_changed_on_its_way_is_none_of_ours() {
+        let judged = |origin: &'static str, is_encrypted| {
+            let headers = [(header::ORIGIN, HeaderValue::from_static(origin))].into_iter().collect();
+            is_own(&headers, Some("t.example"), is_encrypted)
+        };
+        assert!(judged("https://t.example", Some(true)) && judged("http://t.example", Some(false)));
+        assert!(!judged("http://t.example", Some(true)) && !judged("https://t.example", Some(false)));
+        assert!(judged("http://t.example", None) && judged("https://t.example", None));
     }
 
     #[test]

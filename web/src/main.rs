@@ -7,17 +7,18 @@ use std::time::Duration;
 use clap::Parser;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::Clock;
-use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs};
+use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs, ServeArgs};
 use telemetrics_web::cli_ask::ParsersCommand;
 use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
 use telemetrics_web::config::{Config, environment};
 use telemetrics_web::parsers::trial;
+use telemetrics_web::reload::{Load, Reload};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, parsers, reparse, retention, stop,
-    store_move,
+    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, parsers, reparse, retention,
+    server, stop, store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     memory::limit();
     let command = Cli::parse().into_command();
     logging::start();
+    server::allow_connections();
     match run(&command) {
         Ok(code) => code,
         Err(error) => {
@@ -38,9 +40,9 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<ExitCode, StartError> {
     match command {
-        Command::Serve(args) => on_runtime(async { serve(&args.load()?, Role::Serve).await }),
-        Command::Collector(args) => on_runtime(async { serve(&args.load()?, Role::Collector).await }),
-        Command::Web(args) => on_runtime(async { serve(&args.load()?, Role::Web).await }),
+        Command::Serve(args) => on_runtime(serve_configured(args, Role::Serve)),
+        Command::Collector(args) => on_runtime(serve_configured(args, Role::Collector)),
+        Command::Web(args) => on_runtime(serve_configured(args, Role::Web)),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Config(command) => configuration(command),
         Command::Access(command) => access_tool::run(command),
@@ -85,9 +87,19 @@ fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<Exit
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: &Config, role: Role) -> Result<(), StartError> {
+/// Serves what can be read anew on SIGHUP.
+async fn serve_configured(args: &ServeArgs, role: Role) -> Result<(), StartError> {
+    let config = args.load()?;
+    let args = args.clone();
+    serve(&config, role, Some(Box::new(move || args.load()))).await
+}
+
+async fn serve(config: &Config, role: Role, load: Option<Load>) -> Result<(), StartError> {
     let stop = stop::on_signal()?;
     let server = Server::start(config, role, Arc::new(SystemClock)).await?;
+    if let Some(load) = load {
+        Reload::new(server.reloadable(), config.clone(), load).start(stop.clone())?;
+    }
     memory::keep_low();
     print!("{}", greeting(config, role, server.address()?));
     server.run(stop).await;
@@ -101,5 +113,5 @@ async fn run_demo(args: &DemoArgs) -> Result<(), StartError> {
     let data = DataDir::new(directory.path());
     let parsers = parsers::load(&config)?.for_store();
     demo::fill(&data, config.collector_number, args.records, args.seed, SystemClock.now(), parsers).await?;
-    serve(&config, Role::Serve).await
+    serve(&config, Role::Serve, None).await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
@@ -15,7 +15,7 @@ use crate::access::guard::guard;
 use crate::cross_site::same_site_only;
 use crate::error::WebError;
 use crate::state::{AppState, CollectorState};
-use crate::{api, health, metrics, openapi, pages};
+use crate::{api, headers, health, metrics, openapi, pages};
 
 /// Where the pages are: the address that people have bookmarked.
 pub const PAGES: &str = "/telemetryui/";
@@ -48,7 +48,7 @@ pub fn router(parts: Parts) -> Router {
         router = router.merge(edits(state.clone())).merge(questions(state));
     }
     let router = router.route_layer(from_fn_with_state(parts.access, guard));
-    router.fallback(nothing_here).method_not_allowed_fallback(other_method)
+    router.fallback(nothing_here).method_not_allowed_fallback(other_method).layer(map_response(headers::add))
 }
 
 /// Where probes post: the addresses of all their generations.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use telemetrics_analytics::crashes::StackBook;
 use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
-use telemetrics_collector::http::{Batches, Ingest};
+use telemetrics_collector::http::{Admission, Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
 use telemetrics_collector::quarantine::QuarantineSettings;
 use telemetrics_collector::rate_limit::{RateLimit, RateLimits};
@@ -20,7 +20,6 @@ use telemetrics_schema::RecordId;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
 use telemetrics_schema::time::Clock;
-use telemetrics_schema::wire::Rules;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -34,10 +33,13 @@ use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::pages::status::About;
 use crate::parsers;
+use crate::peer::Proxies;
+use crate::reload::{self, admitted};
 use crate::role::Role;
 use crate::routes::{self, PAGES, Parts};
-use crate::server::{self, Connections};
+use crate::server::{self, Connections, Front};
 use crate::state::{Acknowledged, AppState, CollectorState};
+use crate::tls::Certificate;
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
 const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -50,6 +52,8 @@ pub struct Server {
     listener: TcpListener,
     router: axum::Router,
     connections: Connections,
+    front: Front,
+    reloadable: reload::Parts,
     /// What brings records into the store, where the process accepts some.
     drain: Option<RunningDrain>,
 }
@@ -67,8 +71,21 @@ impl Server {
     /// # Errors
     /// The first thing that does not work, as a sentence for the operator.
     pub async fn start(config: &Config, role: Role, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        role.check(config)?;
         let access = Access::open(&config.access, Arc::clone(&clock))?;
+        Self::start_for(access, config, role, clock).await
+    }
+
+    /// As [`Server::start`], for others than the configuration lets in.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_for(
+        access: Access,
+        config: &Config,
+        role: Role,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let parsers = if role.collects() { parsers::load(config)? } else { PayloadParsers::default() };
@@ -109,8 +126,13 @@ impl Server {
                 clock,
             });
         }
+        let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
+        let admission = collecting.as_ref().map(|collecting| collecting.state.admission.clone());
+        let reloadable = reload::Parts { access: access.clone(), certificate: certificate.clone(), admission };
+        let front = Front { certificate, proxies: Proxies::new(&config.trusted_proxies) };
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
-        Ok(Self { listener, router: routes::router(Parts { questions, collector, access }), connections, drain })
+        let router = routes::router(Parts { questions, collector, access });
+        Ok(Self { listener, router, connections, front, reloadable, drain })
     }
 
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -121,9 +143,18 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// What can be changed while it runs.
+    #[must_use]
+    pub fn reloadable(&self) -> reload::Parts {
+        self.reloadable.clone()
+    }
+
     /// Serves until `stop` is cancelled, then finishes what has begun and delivers what is left.
     pub async fn run(self, stop: CancellationToken) {
-        server::run(self.listener, self.router, self.connections, stop).await;
+        if let Some(certificate) = &self.front.certificate {
+            tokio::spawn(certificate.clone().watch(stop.clone()));
+        }
+        server::run(self.listener, self.front, self.router, self.connections, stop).await;
         if let Some(drain) = self.drain {
             drain.stop(LAST_FLUSH_TIMEOUT).await;
         }
@@ -145,19 +176,17 @@ async fn start_collector(
     let settings = collector_settings(config, &data, delivered);
     let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(clock))?;
     report(&recovered);
-    let rules = Rules { telemetry_ids: config.telemetry_ids.clone(), strict_fields: config.strict_fields };
-    let rules = Arc::new(rules);
+    let admission = Admission::new(admitted(config));
     let ingest = Ingest {
         collector: collector.clone(),
-        rules: Arc::clone(&rules),
+        admission: admission.clone(),
         on_invalid: config.on_invalid,
         body_limit_bytes: config.body_limit_bytes,
         batches: Batches::new(config.batch_limit_bytes),
-        rate_limits: Arc::new(rate_limits(config)),
         clock: Arc::clone(clock),
     };
     let (connections, clock) = (connections.clone(), Arc::clone(clock));
-    let state = CollectorState { collector, datasets: None, rules, parsers, connections, clock };
+    let state = CollectorState { collector, datasets: None, admission, parsers, connections, clock };
     Ok(Collecting { state, ingest, drain })
 }
 
@@ -190,7 +219,7 @@ fn acknowledged(config: &Config, state: &CollectorState) -> Acknowledged {
 /// What a person at the terminal wants to know first.
 #[must_use]
 pub fn greeting(config: &Config, role: Role, address: SocketAddr) -> String {
-    let base = format!("http://{address}");
+    let base = format!("{}://{address}", if config.tls.is_some() { "https" } else { "http" });
     let mut lines = vec![format!("telemetrics {}", env!("CARGO_PKG_VERSION"))];
     if role.answers() {
         lines.push(format!("  pages    {base}{PAGES}"));
@@ -269,7 +298,7 @@ fn journal_settings(config: &Config, data: &DataDir) -> JournalSettings {
 }
 
 /// Each telemetry id has the limit for itself.
-fn rate_limits(config: &Config) -> RateLimits {
+pub(crate) fn rate_limits(config: &Config) -> RateLimits {
     let config::RateLimit { records_per_s, burst_records } = config.rate_limit;
     let Some(records_per_s) = NonZeroU32::new(records_per_s) else { return RateLimits::default() };
     let limit = RateLimit { records_per_s, burst_records };

@@ -8,9 +8,9 @@ use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
 use telemetrics_collector::drain::Pending;
+use telemetrics_collector::http::Admission;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
-use telemetrics_schema::wire::Rules;
 
 use crate::api::sql::Statements;
 use crate::curation::Curation;
@@ -55,7 +55,7 @@ pub struct CollectorState {
     /// Finished days as files, where the process has them, to tell about them.
     pub datasets: Option<Datasets>,
     /// What is accepted now; what is replayed is judged by it.
-    pub rules: Arc<Rules>,
+    pub admission: Admission,
     /// Make attributes of what is stored.
     pub parsers: PayloadParsers,
     /// Counts the connections of the server.

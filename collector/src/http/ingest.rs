@@ -13,13 +13,14 @@ use telemetrics_schema::time::Clock;
 use telemetrics_schema::wire::{self, Rejection, Rules};
 use telemetrics_schema::{Record, Report};
 
+use super::admission::Admission;
 use super::answer::Refusal;
 use super::aside::{OnInvalid, set_aside};
 use super::batch::{self, Batches, Outcome};
 use super::encoding::Encoding;
 use super::form::{Form, is_json_space};
 use crate::collector::Collector;
-use crate::rate_limit::{RateLimits, RetryAfter};
+use crate::rate_limit::RetryAfter;
 
 /// A body that takes longer than this is given up: a probe's own patience ends at 10 seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,16 +30,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Ingest {
     /// Where accepted reports go.
     pub collector: Collector,
-    /// What is accepted.
-    pub rules: Arc<Rules>,
+    /// What is accepted, and how much of it.
+    pub admission: Admission,
     /// What happens to a record that is not; lines of batches are refused always.
     pub on_invalid: OnInvalid,
     /// Largest body of one record.
     pub body_limit_bytes: usize,
     /// How batches are received.
     pub batches: Batches,
-    /// How much each telemetry id may send.
-    pub rate_limits: Arc<RateLimits>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -46,12 +45,13 @@ pub struct Ingest {
 impl Ingest {
     /// Counts `records` of the telemetry id in `headers`; which ids are accepted is judged elsewhere.
     pub(super) fn check_rate(&self, headers: &HeaderMap, records: u32) -> Result<(), RetryAfter> {
-        if self.rate_limits.is_off() {
+        let admitted = self.admission.now();
+        if admitted.rate_limits.is_off() {
             return Ok(());
         }
         let request = wire::Request { headers: headers_of(headers), body: b"" };
         let Some(telemetry_id) = wire::telemetry_id(&request) else { return Ok(()) };
-        self.rate_limits.check(&telemetry_id, records, self.clock.now())
+        admitted.rate_limits.check(&telemetry_id, records, self.clock.now())
     }
 }
 
@@ -73,7 +73,7 @@ async fn handle(ingest: &Ingest, request: Request) -> Result<Response, Refusal> 
         Outcome::Answered(response) => Ok(response),
         Outcome::Record(body) => {
             ingest.check_rate(&head.headers, 1)?;
-            match decode(&head.headers, &body, &ingest.rules) {
+            match decode(&head.headers, &body, &ingest.admission.now().rules) {
                 Ok(report) => Ok(created(&*ingest.collector.accept(report).await?)),
                 Err(rejection) => {
                     let quarantine = ingest.collector.quarantine();

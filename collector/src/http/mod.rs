@@ -2,6 +2,7 @@
 //!
 //! The handlers are here, the URLs stand in the one table of the binary.
 
+mod admission;
 mod answer;
 mod aside;
 mod batch;
@@ -12,6 +13,7 @@ pub mod fuzzing;
 mod ingest;
 mod received;
 
+pub use admission::{Admission, Admitted};
 pub use answer::{ErrorBody, Refusal};
 pub use aside::OnInvalid;
 pub use batch::{BATCHES_MAX, Batches};

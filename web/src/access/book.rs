@@ -2,26 +2,25 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
 use super::password;
-use super::scope::Scopes;
-use crate::config;
+use super::scope::{Scope, Scopes};
+use crate::{config, secret_file};
 
 /// Longest name, in characters; one fits into the history of curation.
 pub const NAME_CHARS_MAX: usize = 64;
 /// Most users, and most tokens.
 pub const ENTRIES_MAX: usize = 1_000;
-/// Largest file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-/// What others than the owner and his group may do with a file.
-const MODE_OF_OTHERS: u32 = 0o007;
+/// How every token begins, so that one is recognised where it should not be.
+const TOKEN_PREFIX: &str = "tlm_";
+const TOKEN_BYTES: usize = 32;
 /// How the hash of a token begins.
 const TOKEN_HASH: &str = "sha256:";
 
@@ -103,6 +102,14 @@ impl Book {
         Ok(book)
     }
 
+    /// Who has the token, and nobody else, may do everything.
+    #[must_use]
+    pub fn of_one(token: &str) -> Self {
+        let line =
+            Line { name: "own".to_owned(), scopes: [Scope::Admin].into_iter().collect(), hash: hash_of_token(token) };
+        Self { tokens: Token::of(line).into_iter().collect(), ..Self::default() }
+    }
+
     /// Whether everybody may do everything.
     #[must_use]
     pub const fn is_open(&self) -> bool {
@@ -153,26 +160,9 @@ impl Token {
 /// # Errors
 /// What is wrong with it, as a sentence that names the setting and the file.
 pub fn lines(kind: Kind, path: &Path) -> Result<Vec<Line>, String> {
-    let text = private_text(path).map_err(|reason| format!("`{}` ({}) {reason}", kind.setting(), path.display()))?;
+    let text =
+        secret_file::read(path).map_err(|reason| format!("`{}` ({}) {reason}", kind.setting(), path.display()))?;
     lines_of(kind, &text).map_err(|(line, reason)| format!("{}:{line}: {reason}", path.display()))
-}
-
-/// # Errors
-/// Why a secret file cannot be used, as the rest of a sentence about it.
-fn private_text(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
-    if mode & MODE_OF_OTHERS != 0 {
-        let path = path.display();
-        return Err(format!("is open to every user of this machine: take that away with `chmod o= {path}`"));
-    }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("has more than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(text)
 }
 
 /// # Errors
@@ -217,6 +207,16 @@ pub fn check_name(name: &str) -> Result<(), String> {
     } else {
         Err(format!("must have 1 to {NAME_CHARS_MAX} letters, digits and . _ @ -"))
     }
+}
+
+/// A token that nobody has.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn new_token() -> Result<String, String> {
+    let mut random = [0; TOKEN_BYTES];
+    SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no random numbers".to_owned())?;
+    Ok(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
 /// How a token stands in its file.
@@ -301,13 +301,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("users");
         let read = || lines(Kind::Users, &path);
-        assert!(read().expect_err("no file").contains("`access.users_file`"));
+        assert!(read().expect_err("no file").starts_with("`access.users_file` ("));
         fs::write(&path, "").expect("written");
-        for (mode, is_taken) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false), (0o601, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
-            assert_eq!(read().is_ok(), is_taken, "{mode:o}");
-        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("a mode");
         assert!(read().expect_err("open").contains("`chmod o= "));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        assert_eq!(read(), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_book_of_one_token_is_closed_to_others() {
+        let (own, other) = (new_token().expect("a token"), new_token().expect("a token"));
+        let book = Book::of_one(&own);
+        assert!(own.starts_with(TOKEN_PREFIX) && own.len() == TOKEN_PREFIX.len() + 43, "{own}");
+        assert!(!book.is_open() && book.token(other.as_bytes()).is_none());
+        assert!(book.token(own.as_bytes()).is_some_and(|(_, scopes)| scopes.allow(Scope::Sql)));
     }
 
     #[test]

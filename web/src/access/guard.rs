@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::info;
 
+use super::patient::limited;
 use super::{AUDIT, Access, Identity};
 use crate::error::WebError;
 use crate::pages::message;
@@ -54,7 +55,7 @@ pub async fn guard(State(access): State<Access>, path: MatchedPath, mut request:
     if let Some(who) = who {
         request.extensions_mut().insert(who);
     }
-    let response = next.run(request).await;
+    let response = next.run(limited(request)).await;
     if let Some((method, path)) = changed {
         let (who, status) = (name.as_deref().unwrap_or("anybody"), response.status().as_u16());
         info!(target: AUDIT, who, %from, %method, path, status, "a request to change something");

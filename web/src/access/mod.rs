@@ -8,6 +8,7 @@ mod credentials;
 pub mod failures;
 pub mod guard;
 pub mod password;
+pub mod patient;
 mod remembered;
 pub mod scope;
 
@@ -77,6 +78,18 @@ impl Access {
         if !book.is_open() && book.sizes() == (0, 0) {
             warn!("nobody has access: the files of users and tokens are empty");
         }
+        Self::of(book, clock)
+    }
+
+    /// Lets in who has the token, and nobody else.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn of_one(token: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::of(Book::of_one(token), clock)
+    }
+
+    fn of(book: Book, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let shared = Shared {
             book: RwLock::new(Arc::new(book)),
             remembered: Remembered::new()?,

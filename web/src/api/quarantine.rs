@@ -127,7 +127,7 @@ pub async fn replay_one(
     Path(id): Path<String>,
 ) -> Result<Json<Replayed>, WebError> {
     let which = Which::One(number(&id)?);
-    Ok(Json(state.collector.replay(which, state.rules.clone()).await?))
+    Ok(Json(state.collector.replay(which, state.admission.now().rules.clone()).await?))
 }
 
 /// `POST /api/quarantine/replay`: the same for every entry that is promised to its sender.
@@ -143,7 +143,7 @@ pub async fn replay_one(
     responses((status = 200, description = "What came of it.", body = answers::Replayed), answers::Refused),
 )]
 pub async fn replay_all(State(state): State<CollectorState>) -> Result<Json<Replayed>, WebError> {
-    Ok(Json(state.collector.replay(Which::All, state.rules.clone()).await?))
+    Ok(Json(state.collector.replay(Which::All, state.admission.now().rules.clone()).await?))
 }
 
 /// `DELETE /api/quarantine/{id}`: deletes one entry for good.

@@ -1,7 +1,5 @@
 //! Asks a server over HTTP, or HTTPS with the certificates that the system trusts.
 
-use std::path::Path;
-
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,7 +15,8 @@ use crate::transport::tls_builder;
 /// Longest explanation of a server that is repeated, in bytes.
 const EXPLANATION_BYTES_MAX: u64 = 64 << 10;
 
-pub(super) struct Client {
+/// A client that shows the token it was made with.
+pub(crate) struct Client {
     http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     authorization: Option<HeaderValue>,
 }
@@ -26,12 +25,12 @@ pub(super) struct Client {
 pub(super) struct Answer(Incoming);
 
 impl Client {
-    /// A client that shows the token in a file, where there is one.
+    /// A client that shows the token, where there is one.
     ///
     /// # Errors
-    /// When the file holds none.
-    pub(super) fn new(token_file: Option<&Path>) -> Result<Self, StartError> {
-        let authorization = token_file.map(authorization).transpose()?;
+    /// When it cannot be one.
+    pub(super) fn new(token: Option<&str>) -> Result<Self, StartError> {
+        let authorization = token.map(authorization).transpose()?;
         let builder = tls_builder()?;
         // A system without certificates can still ask over HTTP.
         let tls = match builder.clone().with_native_roots() {
@@ -73,11 +72,9 @@ impl Client {
     }
 }
 
-fn authorization(file: &Path) -> Result<HeaderValue, StartError> {
-    let unusable = |reason: String| format!("{}: {reason}", file.display());
-    let token = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
-    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
-    let mut value = value.map_err(|_| unusable("there is no token in it".to_owned()))?;
+fn authorization(token: &str) -> Result<HeaderValue, StartError> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| "what should be a token has characters that no token has")?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -17,9 +17,11 @@ use telemetrics_schema::layout::DataDir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::access::Access;
+use crate::access::book::new_token;
 use crate::cli_ask::{AskedArgs, ExportArgs, QueryArgs, QueryFormat};
 use crate::clock::SystemClock;
-use crate::config::{Access, Config};
+use crate::config::Config;
 use crate::role::Role;
 use crate::serve::{Server, StartError};
 use client::Client;
@@ -33,9 +35,9 @@ const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// # Errors
 /// What the server says, or why there is no server.
 pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
-    with_server(&args.asked, async |server| {
+    with_server(&args.asked, async |server, client| {
         let url = address(&server, "api/sql", &format!("format={}", args.format.parameter()))?;
-        let mut answer = Client::new(args.asked.token_file.as_deref())?.post(&url, args.statement.clone()).await?;
+        let mut answer = client.post(&url, args.statement.clone()).await?;
         if args.format != QueryFormat::Table {
             let sink = Sink::open(args.output.as_deref())?;
             return sink.fill(&mut answer).await;
@@ -59,9 +61,8 @@ pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
 /// What the server says, why there is none, or why the file cannot be written.
 pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
     let query = args.query()?;
-    with_server(&args.asked, async |server| {
-        let mut answer =
-            Client::new(args.asked.token_file.as_deref())?.get(&address(&server, "api/export", &query)?).await?;
+    with_server(&args.asked, async |server, client| {
+        let mut answer = client.get(&address(&server, "api/export", &query)?).await?;
         let file = Some(args.file.as_path()).filter(|file| *file != Path::new("-"));
         Sink::open(file)?.fill(&mut answer).await
     })
@@ -73,12 +74,12 @@ pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
 /// # Errors
 /// What the server says, or that the answer is too large.
 pub(crate) async fn whole(
-    asked: &AskedArgs,
+    client: &Client,
     server: &Url,
     (path, query): (&str, &str),
     bytes_max: u64,
 ) -> Result<Vec<u8>, StartError> {
-    Client::new(asked.token_file.as_deref())?.get(&address(server, path, query)?).await?.whole(bytes_max).await
+    client.get(&address(server, path, query)?).await?.whole(bytes_max).await
 }
 
 fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {
@@ -87,31 +88,41 @@ fn address(server: &Url, path: &str, query: &str) -> Result<Url, StartError> {
     Ok(url)
 }
 
+/// The token in a file.
+fn token_of(file: &Path) -> Result<String, StartError> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Does `task` with the server that is asked: the one that is named, or one of this process.
 pub(crate) async fn with_server(
     asked: &AskedArgs,
-    task: impl AsyncFnOnce(Url) -> Result<(), StartError>,
+    task: impl AsyncFnOnce(Url, Client) -> Result<(), StartError>,
 ) -> Result<(), StartError> {
     if let Some(server) = &asked.server {
         let mut server = server.clone();
         if !server.path().ends_with('/') {
             server.set_path(&format!("{}/", server.path()));
         }
-        return task(server).await;
+        let token = asked.token_file.as_deref().map(token_of).transpose()?;
+        return task(server, Client::new(token.as_deref())?).await;
     }
     let config = asked.store().load()?;
     let is_embedded = config.store.clickhouse().is_none();
     if is_embedded && !DataDir::new(&config.data_dir).records_table().is_dir() {
         return Err(format!("there is no store in {}; --server asks one that runs", config.data_dir.display()).into());
     }
-    // Who can read the store is who is asked for nothing.
-    let config = Config { listen: ([127, 0, 0, 1], 0).into(), access: Access::default(), ..config };
+    let config = Config { listen: ([127, 0, 0, 1], 0).into(), tls: None, ..config };
     let role = if is_embedded { Role::Serve } else { Role::Web };
-    let server = Server::start(&config, role, Arc::new(SystemClock)).await?;
-    let address = format!("http://{}/", server.address()?);
+    // Others on this machine may not be those who can read the store.
+    let token = new_token()?;
+    let access = Access::of_one(&token, Arc::new(SystemClock))?;
+    let server = Server::start_for(access, &config, role, Arc::new(SystemClock)).await?;
+    let address = Url::parse(&format!("http://{}/", server.address()?)).map_err(|error| error.to_string())?;
+    let client = Client::new(Some(&token))?;
     let stop = CancellationToken::new();
     let running = tokio::spawn(server.run(stop.clone()));
-    let outcome = task(Url::parse(&address).map_err(|error| error.to_string())?).await;
+    let outcome = task(address, client).await;
     stop.cancel();
     running.await?;
     outcome

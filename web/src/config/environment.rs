@@ -61,7 +61,9 @@ fn value(setting: &Setting, text: &str) -> Result<Value, String> {
             "false" => Value::Flag(false),
             other => Value::Text(other.to_owned()),
         },
-        Kind::Texts { .. } => Value::List(text.split(',').map(|item| Value::Text(item.to_owned())).collect()),
+        Kind::Texts { .. } | Kind::Networks { .. } => {
+            Value::List(text.split(',').map(|item| Value::Text(item.to_owned())).collect())
+        }
         Kind::Rules { .. } => {
             let entries = file::entries(&format!("rules = {text}")).map_err(|(_, message)| message)?;
             let mut values = entries.into_iter().filter(|entry| entry.key == "rules").map(|entry| entry.value);

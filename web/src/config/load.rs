@@ -153,6 +153,10 @@ impl Config {
             let message = "`store.clickhouse.sql_password_file` needs `store.clickhouse.sql_user`".to_owned();
             problems.push(Problem { origin: name.to_owned(), message });
         }
+        if self.tls.as_ref().is_some_and(|tls| [&tls.certificate_file, &tls.key_file].contains(&&PathBuf::new())) {
+            let message = "`tls.certificate_file` and `tls.key_file` need each other".to_owned();
+            problems.push(Problem { origin: name.to_owned(), message });
+        }
         problems.extend(self.open_to_others().map(|message| Problem { origin: name.to_owned(), message }));
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
         problems.extend(broken.map(|(size, factor, unit, key, other)| Problem {
@@ -163,7 +167,7 @@ impl Config {
     }
 
     /// What is wrong with who is let in, from where.
-    fn open_to_others(&self) -> Option<String> {
+    pub(crate) fn open_to_others(&self) -> Option<String> {
         let is_closed = self.access != Access::default();
         if is_closed && self.allow_anonymous {
             return Some(

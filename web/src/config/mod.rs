@@ -3,6 +3,7 @@
 //! [`settings::SETTINGS`] is the only list of settings. The file, the command line and the error messages all go
 //! through it, so that a setting has one range and one spelling wherever it is given.
 
+mod door;
 pub mod environment;
 mod error;
 mod file;
@@ -17,6 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use telemetrics_collector::http::OnInvalid;
 use telemetrics_collector::redelivery::WINDOW_RECORDS;
 use telemetrics_schema::CollectorNumber;
@@ -42,6 +44,10 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Who else may do what.
     pub access: Access,
+    /// Certificate and key, where TLS is spoken.
+    pub tls: Option<Tls>,
+    /// Networks of proxies that are believed about where requests come from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Directory of the journal and of the embedded store.
     pub data_dir: PathBuf,
     /// Telemetry ids that probes may send; never empty.
@@ -89,6 +95,15 @@ pub struct Access {
     pub users_file: Option<PathBuf>,
     /// Tokens of programs.
     pub tokens_file: Option<PathBuf>,
+}
+
+/// Files of the server's certificate; none of the paths is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The certificate and what leads to its authority, as PEM.
+    pub certificate_file: PathBuf,
+    /// Its key, as PEM.
+    pub key_file: PathBuf,
 }
 
 /// Sizes of the journal.
@@ -181,6 +196,8 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             allow_anonymous: false,
             access: Access::default(),
+            tls: None,
+            trusted_proxies: Vec::new(),
             data_dir: PathBuf::from("./telemetrics-data"),
             telemetry_ids: vec![DEFAULT_TELEMETRY_ID.to_owned()],
             strict_fields: false,

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use telemetrics_schema::retention::RetentionRule;
 use url::Url;
 
 use super::load::Value;
 use super::settings::SETTINGS;
 use super::store::plain_url;
-use super::values::{is_text, quoted, texts};
+use super::values::{is_text, networks, quoted, texts};
 use super::{Config, retention};
 
 /// One setting.
@@ -67,6 +68,13 @@ pub enum Kind {
         /// Puts them into their field.
         set: fn(&mut Config, Vec<String>),
     },
+    /// A list of different addresses and networks, not empty.
+    Networks {
+        /// Most of them.
+        max_items: usize,
+        /// Puts them into their field.
+        set: fn(&mut Config, Vec<IpNet>),
+    },
     /// IP address and port.
     Address {
         /// Puts it into its field.
@@ -123,6 +131,9 @@ impl Setting {
                 "a list of 1 to {max_items} different texts of 1 to {max_chars} characters, none of them a \
                  control character or a space at an end"
             ),
+            Kind::Networks { max_items, .. } => {
+                format!("a list of 1 to {max_items} different addresses or networks as \"192.0.2.1\" or \"10.0.0.0/8\"")
+            }
             Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
             Kind::Path { .. } => "a path".to_owned(),
             Kind::Rules { .. } => retention::allowed(),
@@ -146,6 +157,9 @@ impl Setting {
             (Kind::Text { max_chars, set }, Value::Text(text)) if is_text(text, max_chars) => set(config, text.clone()),
             (Kind::Texts { max_items, max_chars, set }, Value::List(items)) => {
                 set(config, texts(items, max_items, max_chars).ok_or_else(refused)?);
+            }
+            (Kind::Networks { max_items, set }, Value::List(items)) => {
+                set(config, networks(items, max_items).ok_or_else(refused)?);
             }
             (Kind::Address { set }, Value::Text(text)) => set(config, text.parse().map_err(|_| refused())?),
             (Kind::Path { set }, Value::Text(text)) if !text.is_empty() && !text.contains('\0') => {

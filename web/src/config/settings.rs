@@ -9,7 +9,7 @@ use telemetrics_schema::retention::RetentionPolicy;
 pub use super::setting::{Kind, Setting};
 use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store};
 use super::values::{quoted, to_collector, to_days, to_on_invalid, to_percent, to_positive, to_usize, with_server};
-use super::{MIB, OnInvalid, retention};
+use super::{MIB, OnInvalid, door, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -34,30 +34,12 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Address and port of the HTTP server. Port 0 lets the system choose one.",
         show: |config| quoted(config.listen),
     },
-    Setting {
-        key: "allow_anonymous",
-        unit: "",
-        kind: Kind::Flag { set: |config, flag| config.allow_anonymous = flag },
-        doc: "Let everybody who reaches the server see and change everything. Without it, a server that other machines \
-              reach needs access.users_file or access.tokens_file.",
-        show: |config| config.allow_anonymous.to_string(),
-    },
-    Setting {
-        key: "access.users_file",
-        unit: "",
-        kind: Kind::Path { set: |config, path| config.access.users_file = Some(path) },
-        doc: "File with the users who may see pages and ask the API, with hashes of their passwords; `telemetrics access \
-              add-user` writes it. Only its owner and his group may be able to read it.",
-        show: |config| config.access.users_file.as_ref().map_or_else(String::new, |path| quoted(path.display())),
-    },
-    Setting {
-        key: "access.tokens_file",
-        unit: "",
-        kind: Kind::Path { set: |config, path| config.access.tokens_file = Some(path) },
-        doc: "File with hashes of the tokens by which programs may ask the API; `telemetrics access add-token` writes it. \
-              Only its owner and his group may be able to read it.",
-        show: |config| config.access.tokens_file.as_ref().map_or_else(String::new, |path| quoted(path.display())),
-    },
+    door::ALLOW_ANONYMOUS,
+    door::USERS_FILE,
+    door::TOKENS_FILE,
+    door::CERTIFICATE_FILE,
+    door::KEY_FILE,
+    door::TRUSTED_PROXIES,
     Setting {
         key: "data_dir",
         unit: "",

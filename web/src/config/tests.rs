@@ -38,6 +38,7 @@ fn every_setting_of_a_file_arrives() {
     let text = r#"
         listen = "[::1]:9090"
         allow_anonymous = false
+        trusted_proxies = ["192.0.2.1", "10.1.2.3/8"]
         data_dir = "/srv/t"
         telemetry_ids = ["one", "two"]
         strict_fields = true
@@ -57,6 +58,9 @@ fn every_setting_of_a_file_arrives() {
         ca_file = "/etc/ca.pem"
         request_timeout_ms = 5_000
         compression = "none"
+        [tls]
+        certificate_file = "/etc/cert.pem"
+        key_file = "/etc/key.pem"
         [access]
         users_file = "/etc/users"
         tokens_file = "/etc/tokens"
@@ -115,6 +119,8 @@ fn every_setting_of_a_file_arrives() {
         listen: "[::1]:9090".parse().expect("an address"),
         allow_anonymous: false,
         access: Access { users_file: Some("/etc/users".into()), tokens_file: Some("/etc/tokens".into()) },
+        tls: Some(Tls { certificate_file: "/etc/cert.pem".into(), key_file: "/etc/key.pem".into() }),
+        trusted_proxies: ["192.0.2.1/32", "10.0.0.0/8"].map(|network| network.parse().expect("a network")).to_vec(),
         data_dir: "/srv/t".into(),
         telemetry_ids: vec!["one".into(), "two".into()],
         strict_fields: true,
@@ -354,6 +360,29 @@ fn who_is_reached_by_others_has_to_say_who_may_do_what() {
     let given = Given { origin: "--listen".into(), key: "listen", value: Value::Text("0.0.0.0:1".into()) };
     let message = Config::from_text("", "", vec![given]).expect_err("open").to_string();
     assert!(message.starts_with("`listen` (0.0.0.0:1) is reached from other machines"), "{message}");
+}
+
+#[test]
+fn networks_are_limited_and_different() {
+    let proxies = |list: &str| parse(&setting("trusted_proxies", list)).map(|config| config.trusted_proxies.len());
+    let many =
+        |count: usize| format!("[{}]", (0..count).map(|n| format!("\"10.0.{n}.0/24\"")).collect::<Vec<_>>().join(","));
+    assert_eq!(proxies(&many(door::PROXIES_MAX)).ok(), Some(door::PROXIES_MAX));
+    assert_eq!(proxies("[\"::1\", \"2001:db8::/32\"]").ok(), Some(2));
+    let same = "[\"10.0.0.0/8\", \"10.1.0.0/8\"]";
+    for bad in [&many(door::PROXIES_MAX + 1), same, "[]", "[\"localhost\"]", "[\"10.0.0.0/33\"]", "\"::1\""] {
+        assert!(
+            refusal(&setting("trusted_proxies", bad)).contains("`trusted_proxies` must be a list of 1 to 100"),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_and_its_key_need_each_other() {
+    for key in ["certificate_file", "key_file"] {
+        assert!(refusal(&format!("[tls]\n{key} = \"x\"\n")).contains("need each other"), "{key}");
+    }
 }
 
 #[test]

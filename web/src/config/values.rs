@@ -1,7 +1,9 @@
 //! Checks and conversions that several settings share.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use telemetrics_schema::CollectorNumber;
 
 use super::load::Value;
@@ -18,6 +20,18 @@ pub(super) fn texts(items: &[Value], max_items: usize, max_chars: usize) -> Opti
         .collect::<Option<_>>()?;
     let different = texts.iter().enumerate().all(|(at, text)| !texts[..at].contains(text));
     ((1..=max_items).contains(&texts.len()) && different).then_some(texts)
+}
+
+/// Longest text of a network: one of IPv6 that is written out.
+const NETWORK_CHARS: usize = 64;
+
+/// Networks without the bits of hosts in them, so that equal ones are the same.
+pub(super) fn networks(items: &[Value], max_items: usize) -> Option<Vec<IpNet>> {
+    let read = |text: String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let networks: Vec<IpNet> = texts(items, max_items, NETWORK_CHARS)?.into_iter().map(read).collect::<Option<_>>()?;
+    let networks: Vec<IpNet> = networks.iter().map(IpNet::trunc).collect();
+    let different = networks.iter().enumerate().all(|(at, network)| !networks[..at].contains(network));
+    different.then_some(networks)
 }
 
 pub(super) fn is_text(text: &str, max_chars: usize) -> bool {

@@ -213,7 +213,7 @@ pub async fn replay_all(State(state): State<CollectorState>) -> Response {
 }
 
 async fn replayed(state: &CollectorState, which: Which) -> Result<Response, WebError> {
-    let replayed = state.collector.replay(which, state.rules.clone()).await?;
+    let replayed = state.collector.replay(which, state.admission.now().rules.clone()).await?;
     Ok(render(StatusCode::OK, &ReplayedPage::new(&replayed)))
 }
 

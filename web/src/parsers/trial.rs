@@ -38,14 +38,14 @@ pub async fn run(args: &ParserTestArgs) -> Result<(), StartError> {
         return Err(format!("{name} names no classification, and --class none").into());
     }
     let mut output = io::stdout();
-    ask::with_server(&args.asked, async |server| {
+    ask::with_server(&args.asked, async |server, client| {
         for class in &classes {
             let query = Serializer::new(String::new())
                 .append_pair("classification", class)
                 .append_pair("limit", &args.limit.to_string())
                 .append_pair("format", "arrow")
                 .finish();
-            let bytes = ask::whole(&args.asked, &server, ("api/records", &query), RECORDS_BYTES_MAX).await?;
+            let bytes = ask::whole(&client, &server, ("api/records", &query), RECORDS_BYTES_MAX).await?;
             let text = shown(&definition, class, &records(&bytes)?)?;
             output.write_all(text.as_bytes())?;
         }

@@ -31,7 +31,7 @@ impl Files {
         files
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -369,6 +369,18 @@ fn the_commands_of_the_guide_do_what_it_says() {
     for part in ["{\"records\":[{", "id,external,", "telemetrics_accepted_records_total 1", "1 row"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn the_guide_makes_a_certificate_that_its_client_trusts() {
+    let files = Files { dir: tempfile::tempdir().expect("a directory") };
+    let blocks: Vec<_> = blocks("docs/access.md").into_iter().filter(|block| block.heading == "TLS").collect();
+    let [toml, make, ask] = blocks.as_slice() else { panic!("{blocks:?}") };
+    shell(files.dir.path(), &make.text);
+    let toml = toml.text.replace("= \"", &format!("= \"{}/", files.dir.path().display()));
+    let server = Server::start_with_config(PROGRAM, &toml, &[]);
+    let ask = ask.text.replace("localhost:8080", &format!("localhost:{}", server.address().port()));
+    assert_eq!(shell(files.dir.path(), &ask), "ok\n");
 }
 
 /// What commands print that find the program by its name, and a password on their standard input.

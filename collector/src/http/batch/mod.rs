@@ -111,10 +111,11 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<Outcome, Refusal> {
     let request = wire::Request { headers: headers_of(headers), body: b"" };
-    let external = wire::admit(&request, &ingest.rules)?;
+    let rules = Arc::clone(&ingest.admission.now().rules);
+    let external = wire::admit(&request, &rules)?;
     let limits = Limits { batch_bytes: ingest.batches.limit_bytes, record_bytes: ingest.body_limit_bytes };
     let (form, encoding) = kind;
-    let job = Job { form, encoding, external, rules: Arc::clone(&ingest.rules), limits };
+    let job = Job { form, encoding, external, rules, limits };
     let _turn = ingest.batches.turn().await?;
     let Stages { tally, refused, done } = stages(ingest, headers, job, first, body).await;
     let end = match (refused, done) {

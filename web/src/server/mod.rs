@@ -1,7 +1,9 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, each within limits, until it is told to stop.
 
+mod begin;
+
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,16 +16,21 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, Proxies};
+use crate::tls::Certificate;
+use begin::Begin;
 
 /// Connections that are served at the same time; more wait in the listener's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Files that are open beside connections: journal, store, questions.
+const FILES: u64 = 8_192;
 /// Connections that the system holds for us until they are accepted; when a fleet comes back after an outage, those above
 /// would be dropped and come again only after a second. The system may have a smaller limit (`net.core.somaxconn`).
 pub const BACKLOG_CONNECTIONS: u32 = 4_096;
@@ -33,6 +40,10 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the listener rests after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection of HTTP/2 may be silent until it is asked whether its client is still there.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer to that may take.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams that one HTTP/2 connection may have open.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
@@ -77,6 +88,14 @@ impl Drop for OpenConnection {
     }
 }
 
+/// Lets the process have as many files open as its connections and its store take, as far as the system allows it: many
+/// systems begin with 1,024.
+pub fn allow_connections() {
+    if let Err(error) = rlimit::increase_nofile_limit(CONNECTIONS_MAX as u64 + FILES) {
+        debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Binds `address`.
 ///
 /// # Errors
@@ -89,14 +108,31 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG_CONNECTIONS)
 }
 
+/// What stands between a connection and the router.
+#[derive(Clone, Default)]
+pub struct Front {
+    /// The certificate, where TLS is spoken.
+    pub certificate: Option<Certificate>,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
+}
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Serving {
+    front: Front,
+    router: Router,
+    protocol: Builder<TokioExecutor>,
+}
+
 /// Serves `router` on `listener` until `stop` is cancelled; requests that have begun are finished.
-pub async fn run(listener: TcpListener, router: Router, counted: Connections, stop: CancellationToken) {
+pub async fn run(listener: TcpListener, front: Front, router: Router, counted: Connections, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    let protocol = protocol();
-    while let Some((stream, peer, permit)) = next(&listener, &connections, &stop).await {
+    let serving = Serving { front, router, protocol: protocol() };
+    while let Some((stream, from, permit)) = next(&listener, &connections, &stop).await {
         let held = (permit, counted.begin());
-        tokio::spawn(serve(stream, peer, router.clone(), protocol.clone(), graceful.watcher(), held));
+        tokio::spawn(serve(stream, from, serving.clone(), graceful.watcher(), held));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -107,7 +143,9 @@ pub async fn run(listener: TcpListener, router: Router, counted: Connections, st
 fn protocol() -> Builder<TokioExecutor> {
     let mut protocol = Builder::new(TokioExecutor::new());
     protocol.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    protocol.http2().timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
+    let mut http2 = protocol.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
+    http2.keep_alive_interval(HTTP2_PING_INTERVAL).keep_alive_timeout(HTTP2_PING_TIMEOUT);
     protocol
 }
 
@@ -116,12 +154,12 @@ async fn next(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let accepted = async {
         loop {
             let permit = Arc::clone(connections).acquire_owned().await.ok()?;
             match listener.accept().await {
-                Ok((stream, from)) => return Some((stream, Peer { address: from.ip().to_canonical() }, permit)),
+                Ok((stream, from)) => return Some((stream, from.ip().to_canonical(), permit)),
                 Err(error) => {
                     warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -137,23 +175,46 @@ async fn next(
 
 async fn serve(
     stream: TcpStream,
-    peer: Peer,
-    router: Router,
-    protocol: Builder<TokioExecutor>,
+    from: IpAddr,
+    serving: Serving,
     watcher: Watcher,
     _held: (OwnedSemaphorePermit, OpenConnection),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection without TCP_NODELAY");
     }
-    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), peer, request));
-    let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
+    let Some(certificate) = &serving.front.certificate else {
+        return connection(stream, Peer { address: from, is_encrypted: None }, serving, watcher).await;
+    };
+    match certificate.accept(stream).await {
+        Ok(stream) => {
+            connection(stream, Peer { address: from, is_encrypted: Some(true) }, serving, watcher).await;
+        }
+        Err(error) => debug!(%error, "a handshake failed"),
+    }
+}
+
+async fn connection<S>(stream: S, peer: Peer, serving: Serving, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Serving { front, router, protocol } = serving;
+    let service =
+        service_fn(move |request: Request<Incoming>| answer(router.clone(), front.proxies.clone(), peer, request));
+    let stream = TokioIo::new(Begin::within(HEADER_TIMEOUT, stream));
+    let connection = protocol.serve_connection(stream, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended early");
     }
 }
 
-async fn answer(router: Router, peer: Peer, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    router: Router,
+    proxies: Proxies,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let peer = proxies.behind(peer, request.headers());
     request.extensions_mut().insert(peer);
     router.oneshot(request.map(Body::new)).await
 }

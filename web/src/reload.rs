@@ -11,11 +11,12 @@ use tracing::{error, info, warn};
 use crate::access::{AUDIT, Access};
 use crate::config::settings::SETTINGS;
 use crate::config::{Config, ConfigError};
+use crate::parsers::Watched;
 use crate::serve::rate_limits;
 use crate::tls::Certificate;
 
 /// Settings that hold at once; others hold from the next start on.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 10] = [
     "telemetry_ids",
     "strict_fields",
     "rate_limit.records_per_s",
@@ -25,6 +26,7 @@ const AT_ONCE: [&str; 9] = [
     "access.tokens_file",
     "tls.certificate_file",
     "tls.key_file",
+    "parsers_dir",
 ];
 
 /// Reads the configuration as it was read at the start.
@@ -39,6 +41,8 @@ pub struct Parts {
     pub certificate: Option<Certificate>,
     /// What is accepted, where records are.
     pub admission: Option<Admission>,
+    /// What is read from payloads, where records are accepted.
+    pub parsers: Option<Watched>,
 }
 
 /// See the module.
@@ -104,6 +108,7 @@ impl Reload {
         self.take_access(new);
         self.take_certificate(new);
         self.take_rules(new);
+        self.take_parsers(new);
         info!(target: AUDIT, changed = ?changed.at_once, "the configuration was read anew");
         if !changed.at_next_start.is_empty() {
             warn!(target: AUDIT, settings = ?changed.at_next_start, "settings that changed hold from the next start on");
@@ -129,6 +134,17 @@ impl Reload {
                 info!(target: AUDIT, is_new, "the certificate was read anew");
             }
             Err(reason) => error!(target: AUDIT, reason, "the certificate stays as it was"),
+        }
+    }
+
+    fn take_parsers(&mut self, new: &Config) {
+        let Some(parsers) = &self.parts.parsers else { return };
+        match parsers.reload(new.parsers_dir.as_deref()) {
+            Ok(is_new) => {
+                self.config.parsers_dir.clone_from(&new.parsers_dir);
+                info!(target: AUDIT, is_new, "the payload parsers were read anew");
+            }
+            Err(reason) => error!(target: AUDIT, reason, "the payload parsers stay as they were"),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::pages::status::About;
-use crate::parsers;
+use crate::parsers::Watched;
 use crate::peer::Proxies;
 use crate::reload::{self, admitted};
 use crate::role::Role;
@@ -88,7 +88,8 @@ impl Server {
         role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let parsers = if role.collects() { parsers::load(config)? } else { PayloadParsers::default() };
+        let watched = role.collects().then(|| Watched::open(config.parsers_dir.as_deref())).transpose()?;
+        let parsers = watched.as_ref().map(|watched| watched.parsers().clone()).unwrap_or_default();
         let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();
         let mut collecting = None;
@@ -128,7 +129,8 @@ impl Server {
         }
         let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
         let admission = collecting.as_ref().map(|collecting| collecting.state.admission.clone());
-        let reloadable = reload::Parts { access: access.clone(), certificate: certificate.clone(), admission };
+        let reloadable =
+            reload::Parts { access: access.clone(), certificate: certificate.clone(), admission, parsers: watched };
         let front = Front { certificate, proxies: Proxies::new(&config.trusted_proxies) };
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
         let router = routes::router(Parts { questions, collector, access });
@@ -153,6 +155,9 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) {
         if let Some(certificate) = &self.front.certificate {
             tokio::spawn(certificate.clone().watch(stop.clone()));
+        }
+        if let Some(parsers) = self.reloadable.parsers {
+            tokio::spawn(parsers.watch(stop.clone()));
         }
         server::run(self.listener, self.front, self.router, self.connections, stop).await;
         if let Some(drain) = self.drain {

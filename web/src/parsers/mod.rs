@@ -3,6 +3,7 @@
 
 mod file;
 pub mod trial;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::serve::StartError;
 
 pub use file::FILE_BYTES_MAX;
+pub use watch::{LOOK_INTERVAL, Watched};
 
 /// The files that are part of the program.
 const BUNDLED: [(&str, &str); 3] = [
@@ -29,24 +31,32 @@ const EXTENSION: &str = "toml";
 /// # Errors
 /// A sentence with the files that cannot be used, or that parse the same classification.
 pub fn load(config: &Config) -> Result<PayloadParsers, StartError> {
-    Ok(PayloadParsers::new(read(config)?))
+    let directory = config.parsers_dir.as_deref();
+    Ok(PayloadParsers::new(compiled(directory, &definitions(directory)?)?))
 }
 
-/// Puts what the files say now into the place of `parsers`. Records that are stored keep their attributes until
-/// `telemetrics reparse`.
+/// What the files of a directory say, and those of the program that it does not replace.
 ///
 /// # Errors
-/// As [`load`]; everything stays as it was.
-pub fn reload(config: &Config, parsers: &PayloadParsers) -> Result<(), StartError> {
-    parsers.replace(read(config)?);
-    Ok(())
+/// A sentence with the file that cannot be read.
+fn definitions(directory: Option<&Path>) -> Result<Vec<Definition>, String> {
+    match directory {
+        None => bundled(),
+        Some(directory) => with_bundled(directory).map_err(|reason| described(directory, &reason)),
+    }
 }
 
-fn read(config: &Config) -> Result<ParserSet, StartError> {
-    let Some(directory) = &config.parsers_dir else { return Ok(ParserSet::compile(&bundled()?)?) };
-    let described = |reason: String| format!("the payload parsers in {} cannot be used: {reason}", directory.display());
-    let definitions = with_bundled(directory).map_err(described)?;
-    Ok(ParserSet::compile(&definitions).map_err(|error| described(error.to_string()))?)
+/// # Errors
+/// A sentence with the files that cannot be used.
+fn compiled(directory: Option<&Path>, definitions: &[Definition]) -> Result<ParserSet, String> {
+    ParserSet::compile(definitions).map_err(|error| match directory {
+        None => error.to_string(),
+        Some(directory) => described(directory, &error.to_string()),
+    })
+}
+
+fn described(directory: &Path, reason: &str) -> String {
+    format!("the payload parsers in {} cannot be used: {reason}", directory.display())
 }
 
 fn bundled() -> Result<Vec<Definition>, String> {
@@ -167,13 +177,16 @@ mod tests {
     fn what_is_broken_when_it_is_read_again_changes_nothing() {
         let good = "classifications = [\"a/b/c\"]\n[fields]\nn = \"payload\"\n";
         let (directory, config) = with_files(&[("a.toml", good)]);
-        let parsers = load(&config).expect("parsers");
-        let made = || parsers.for_store().attributes(&[&record("a/b/c", "x")]).remove(0);
+        let watched = Watched::open(config.parsers_dir.as_deref()).expect("parsers");
+        let made = || watched.parsers().for_store().attributes(&[&record("a/b/c", "x")]).remove(0);
+        let reload = || watched.reload(config.parsers_dir.as_deref());
+        assert_eq!(reload(), Ok(false));
         fs::write(directory.path().join("a.toml"), "x").expect("written");
-        assert!(reload(&config, &parsers).is_err());
+        assert!(reload().is_err());
+        assert_eq!(reload(), Ok(false), "said once");
         assert_eq!(made(), r#"{"n":"x"}"#);
         fs::write(directory.path().join("a.toml"), good.replace("n =", "m =")).expect("written");
-        reload(&config, &parsers).expect("read");
+        assert_eq!(reload(), Ok(true));
         assert_eq!(made(), r#"{"m":"x"}"#);
     }
 

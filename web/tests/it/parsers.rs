@@ -107,6 +107,27 @@ fn records_in_clickhouse_get_the_attributes_of_a_file() {
     check_server(&with_parsers(directory.path(), &["--clickhouse", &database()]));
 }
 
+#[test]
+fn a_file_that_comes_while_the_server_runs_is_used_and_a_broken_one_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = with_parsers(directory.path(), &[]);
+    let attributes = || {
+        let id = post(&server, CLASS, "value=7 name=a");
+        attributes(&server, &format!("from_id={id}")).remove(0)
+    };
+    assert_eq!(attributes(), json!({}));
+    write(directory.path(), "sensor.toml", SENSOR);
+    wait_until("the new parser", || attributes() == json!({"number": "7", "name": "a"}));
+    write(directory.path(), "broken.toml", "classifications = 7\n");
+    server.process().wait_for_error(|line| {
+        (line.contains("the payload parsers stay as they were") && line.contains("broken.toml")).then_some(())
+    });
+    assert_eq!(attributes(), json!({"number": "7", "name": "a"}));
+    fs::remove_file(directory.path().join("broken.toml")).expect("removed");
+    write(directory.path(), "sensor.toml", &SENSOR.replace("number =", "reading ="));
+    wait_until("the changed parser", || attributes() == json!({"reading": "7", "name": "a"}));
+}
+
 fn refused_start(directory: &Path) -> Ended {
     write(directory, "telemetrics.toml.conf", &format!("parsers_dir = \"{}\"\n", directory.display()));
     let config = directory.join("telemetrics.toml.conf");

@@ -1,5 +1,6 @@
 //! The image and the composition, as far as they can be looked at without a daemon that runs containers.
 
+use std::fs;
 use std::process::Command;
 
 use telemetrics_testkit::Process;
@@ -27,12 +28,22 @@ fn the_composition_is_valid_and_its_variables_are_a_valid_configuration() {
     let server = &composition["services"]["telemetrics"];
     let variables = server["environment"].as_object().expect("variables");
     assert!(variables.len() >= 6, "{variables:?}");
+    let dir = tempfile::tempdir().expect("a directory");
     let mut command = Command::new(PROGRAM);
     command.args(["config", "check"]);
     for (name, value) in variables {
-        command.env(name, value.as_str().expect("a text"));
+        let value = value.as_str().expect("a text");
+        match value.strip_prefix("/run/secrets/") {
+            Some(secret) => {
+                assert!(composition["secrets"][secret]["file"].is_string(), "{secret}");
+                fs::write(dir.path().join(secret), "a password").expect("written");
+                command.env(name, dir.path().join(secret));
+            }
+            None => {
+                command.env(name, value);
+            }
+        }
     }
-    let dir = tempfile::tempdir().expect("a directory");
     let ended = Process::start(command.current_dir(dir.path()), dir.path()).wait();
     assert!(ended.status.success(), "{}", ended.stderr);
 }

@@ -2,5 +2,8 @@
 
 mod containers;
 mod monitoring;
+mod nginx;
+mod package;
 mod scripts;
+mod smuggling;
 mod tools;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over a plain connection: sends exactly the given bytes and reads one whole answer.
+//! HTTP/1.1 over a connection, plain or with TLS: sends exactly the given bytes and reads one whole answer.
 //!
 //! Written out here because well-behaved clients cannot send what probes and attackers send.
 
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a server may be silent in the middle of an answer before a test fails instead of hanging.
-const SILENCE_LIMIT: Duration = Duration::from_mins(1);
+pub const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 
 /// One answer of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,14 @@ impl Answer {
 }
 
 /// A connection that stays open between requests.
-#[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
+
+/// What a connection is made of.
+trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
 
 impl Connection {
     /// Connects.
@@ -51,7 +55,12 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(SILENCE_LIMIT))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self::over(stream))
+    }
+
+    /// Speaks over a connection that is there already.
+    pub fn over(stream: impl Read + Write + Send + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
 
     /// Sends bytes as they are; part of a request is fine.

@@ -24,6 +24,12 @@ impl Exposition {
         self.sample(name, "", value);
     }
 
+    /// A counter of seconds, in parts of them.
+    pub fn seconds(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, help, "counter");
+        self.sample(name, "", value);
+    }
+
     /// A counter for each value of one label.
     pub fn counters<'a>(
         &mut self,
@@ -165,7 +171,7 @@ pub(crate) mod tests {
 
     fn check(name: &str, family: &Family) {
         assert!(!family.samples.is_empty(), "{name} has no samples");
-        assert!(name.starts_with("telemetrics_"), "{name}");
+        assert!(name.starts_with("telemetrics_") || name.starts_with("process_"), "{name}");
         assert_eq!(name.ends_with("_total"), family.kind == "counter", "{name}");
         let units = [
             "_bytes",
@@ -178,6 +184,9 @@ pub(crate) mod tests {
             "_connections",
             "_writable",
             "_info",
+            "_exports",
+            "_statements",
+            "_fds",
         ];
         assert!(units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
         if family.kind == "histogram" {

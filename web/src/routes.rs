@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::access::guard::guard;
 use crate::cross_site::same_site_only;
 use crate::error::WebError;
+use crate::metrics::Watched;
 use crate::state::{AppState, CollectorState};
 use crate::{api, headers, health, metrics, openapi, pages};
 
@@ -28,11 +29,14 @@ pub struct Parts {
     pub collector: Option<(CollectorState, Ingest)>,
     /// Who may do what.
     pub access: Access,
+    /// What `/metrics` tells about.
+    pub watched: Watched,
 }
 
 /// Every route of the server. What each needs is in the table beside it, `route_scopes.rs`.
 pub fn router(parts: Parts) -> Router {
     let mut router = Router::new().route("/healthz", get(health::live));
+    router = router.merge(Router::new().route("/metrics", get(metrics::show)).with_state(parts.watched));
     let collects = parts.collector.is_some();
     if let Some((state, ingest)) = parts.collector {
         if parts.questions.is_some() {
@@ -68,7 +72,6 @@ fn operations(state: CollectorState) -> Router {
         .route("/api/quarantine/{id}", get(api::quarantine::show).delete(api::quarantine::discard))
         .route("/api/quarantine/{id}/replay", post(api::quarantine::replay_one))
         .route("/readyz", get(health::accepts))
-        .route("/metrics", get(metrics::of_collector))
         .route_layer(from_fn(same_site_only))
         .with_state(state)
 }
@@ -88,7 +91,7 @@ fn pages_of_quarantine(state: CollectorState) -> Router {
 
 /// What operators of a process without a collector ask.
 fn operations_of_web(state: AppState) -> Router {
-    Router::new().route("/readyz", get(health::answers)).route("/metrics", get(metrics::of_web)).with_state(state)
+    Router::new().route("/readyz", get(health::answers)).with_state(state)
 }
 
 /// What people change, from pages of this server and from scripts.

@@ -31,6 +31,7 @@ use crate::config::{self, Config};
 use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
+use crate::metrics::{Answering, Quotas, Watched};
 use crate::pages::status::About;
 use crate::parsers::Watched;
 use crate::peer::Proxies;
@@ -85,6 +86,7 @@ impl Server {
         role: Role,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
+        let started = clock.now();
         role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
@@ -94,7 +96,7 @@ impl Server {
         let connections = Connections::default();
         let mut collecting = None;
         if role.collects() {
-            collecting = Some(start_collector(config, &recent, parsers, &connections, &clock).await?);
+            collecting = Some(start_collector(config, &recent, parsers, &clock).await?);
         } else if let Some(server) = config.store.clickhouse() {
             clickhouse::check(config, server).await?;
         }
@@ -103,13 +105,9 @@ impl Server {
             let analytics = Arc::new(open_analytics(config, recent).await?);
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
             let datasets = datasets(config, &analytics, collecting.as_ref());
-            if let Some(collecting) = &mut collecting {
-                collecting.state.datasets = Some(datasets.clone());
-            }
             let curation = open_curation(config, &clock)?;
             let workers = Arc::new(Workers::start()?);
             let statements = statements(config, &analytics)?;
-            let connections = connections.clone();
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
             let stacks = StackBook::default();
@@ -120,11 +118,10 @@ impl Server {
                 datasets,
                 curation,
                 stacks,
-                connections,
                 workers,
                 collector,
                 about,
-                clock,
+                clock: Arc::clone(&clock),
             });
         }
         let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
@@ -132,8 +129,17 @@ impl Server {
         let reloadable =
             reload::Parts { access: access.clone(), certificate: certificate.clone(), admission, parsers: watched };
         let front = Front { certificate, proxies: Proxies::new(&config.trusted_proxies) };
+        let watched = Watched {
+            connections: connections.clone(),
+            collector: collecting.as_ref().map(|collecting| collecting.state.clone()),
+            answering: questions.as_ref().map(Answering::of),
+            data_dir: config.data_dir.clone(),
+            quotas: Quotas::of(config),
+            started,
+            clock,
+        };
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
-        let router = routes::router(Parts { questions, collector, access });
+        let router = routes::router(Parts { questions, collector, access, watched });
         Ok(Self { listener, router, connections, front, reloadable, drain })
     }
 
@@ -171,7 +177,6 @@ async fn start_collector(
     config: &Config,
     recent: &Recent,
     parsers: PayloadParsers,
-    connections: &Connections,
     clock: &Arc<dyn Clock>,
 ) -> Result<Collecting, StartError> {
     let data = DataDir::new(&config.data_dir);
@@ -190,8 +195,7 @@ async fn start_collector(
         batches: Batches::new(config.batch_limit_bytes),
         clock: Arc::clone(clock),
     };
-    let (connections, clock) = (connections.clone(), Arc::clone(clock));
-    let state = CollectorState { collector, datasets: None, admission, parsers, connections, clock };
+    let state = CollectorState { collector, admission, parsers, clock: Arc::clone(clock) };
     Ok(Collecting { state, ingest, drain })
 }
 

@@ -18,7 +18,6 @@ use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
 use crate::pages::status::About;
-use crate::server::Connections;
 
 /// Shared by all handlers of API and pages.
 #[derive(Clone)]
@@ -35,8 +34,6 @@ pub struct AppState {
     pub curation: Curation,
     /// The frames of stacks that were asked for.
     pub stacks: StackBook,
-    /// Counts the connections of the server.
-    pub connections: Connections,
     /// Write answers in the format that was asked for.
     pub workers: Arc<Workers>,
     /// The collector of this process, where it has one, for pages that look after it.
@@ -52,14 +49,10 @@ pub struct AppState {
 pub struct CollectorState {
     /// Accepts records and keeps others aside.
     pub collector: Collector,
-    /// Finished days as files, where the process has them, to tell about them.
-    pub datasets: Option<Datasets>,
     /// What is accepted now; what is replayed is judged by it.
     pub admission: Admission,
     /// Make attributes of what is stored.
     pub parsers: PayloadParsers,
-    /// Counts the connections of the server.
-    pub connections: Connections,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

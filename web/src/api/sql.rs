@@ -18,7 +18,7 @@ use super::params::{Pairs, no_duplicates};
 use super::{said, with_pending};
 use crate::config::Sql;
 use crate::error::{InvalidParameter, WebError};
-use crate::formats::{self, Choice, Deadline, Form, Format, Workers};
+use crate::formats::{self, AnswerCounts, Choice, Deadline, Form, Format, Workers};
 use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
@@ -46,6 +46,12 @@ impl Statements {
         let workers = Arc::new(Workers::for_statements(config.threads, config.statements, time_limit)?);
         let limits = SqlLimits { memory_bytes: config.memory_bytes, rows: config.rows, threads: config.threads };
         Ok(Self { analytics, workers, limits, time_limit })
+    }
+
+    /// What is counted of them.
+    #[must_use]
+    pub fn counts(&self) -> AnswerCounts {
+        self.workers.counts()
     }
 }
 

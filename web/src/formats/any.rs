@@ -204,6 +204,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::choice::Coding;
+    use super::super::counts::Tally;
     use super::super::sink::{PIECES_WAITING, Piece};
     use super::*;
 
@@ -225,7 +226,8 @@ mod tests {
 
     async fn written(write: impl AsyncFnOnce(Batches, &mut Sink) -> Result<(), Fault>) -> String {
         let (pieces, mut received) = mpsc::channel(PIECES_WAITING);
-        let mut sink = Sink::new(Coding::Identity, pieces, std::time::Duration::from_mins(1)).expect("a sink");
+        let mut sink =
+            Sink::new(Coding::Identity, pieces, std::time::Duration::from_mins(1), Tally::default()).expect("a sink");
         write(stream::iter([Ok(batch())]).boxed(), &mut sink).await.expect("written");
         sink.finish().await.expect("finished");
         match received.recv().await {

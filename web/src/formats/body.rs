@@ -7,7 +7,7 @@ use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use telemetrics_analytics::Error;
 use telemetrics_analytics::rows::{Batches, Rows};
 use telemetrics_schema::answer::Fields;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::choice::{Choice, Format};
+use super::counts::{Outcome, Tally};
 use super::fault::Fault;
 use super::sink::{PIECES_WAITING, Piece, Pieces, Sink};
 use super::workers::{Slot, Workers};
@@ -56,9 +57,10 @@ pub async fn answer_within(
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
     // The rows of a statement may have an order.
     let encoders = if form.fields.is_some() { workers.threads() } else { 1 };
-    let writing = Writing { form, encoders, stall_limit: workers.stall_limit() };
+    let tally = slot.as_ref().map(Slot::tally).unwrap_or_default();
+    let writing = Writing { form, encoders, stall_limit: workers.stall_limit(), tally };
     workers.spawn(async move {
-        run(rows, writing, pieces).await;
+        run(rows, &writing, pieces).await;
         drop(slot);
     });
     let body = first_piece(Received { pieces: received, deadline }).await?;
@@ -155,25 +157,33 @@ fn body(first: Bytes, pieces: Received) -> impl Stream<Item = Result<Bytes, Faul
 }
 
 /// What a job needs to know.
-#[derive(Clone, Copy)]
 struct Writing {
     form: Form,
     encoders: usize,
     stall_limit: Duration,
+    /// Nobody reads that of an answer that takes no turn.
+    tally: Tally,
+}
+
+impl Writing {
+    fn sink(&self, pieces: Pieces) -> Result<Sink, Fault> {
+        Sink::new(self.form.choice.coding, pieces, self.stall_limit, self.tally.clone())
+    }
 }
 
 /// Writes an answer until its end, an error, or until nobody wants it.
-async fn run(rows: impl Future<Output = Result<Rows, Error>>, writing: Writing, pieces: Pieces) {
+async fn run(rows: impl Future<Output = Result<Rows, Error>>, writing: &Writing, pieces: Pieces) {
     let written = async {
         let rows = rows.await?;
         let schema = rows.schema();
-        let sink = Sink::new(writing.form.choice.coding, pieces.clone(), writing.stall_limit)?;
+        let sink = writing.sink(pieces.clone())?;
         write(&schema, rows.open().await?, writing, sink).await
     };
     let outcome = tokio::select! {
         () = pieces.closed() => Err(Fault::Left),
         outcome = written => outcome,
     };
+    writing.tally.ended(Outcome::of(&outcome));
     if let Err(fault) = outcome {
         report(&fault, writing.form.choice.format);
         let _nobody_wants_it = pieces.send(Err(fault)).await;
@@ -190,7 +200,9 @@ fn report(fault: &Fault, format: Format) {
     }
 }
 
-async fn write(schema: &SchemaRef, rows: Batches, writing: Writing, mut sink: Sink) -> Result<(), Fault> {
+async fn write(schema: &SchemaRef, rows: Batches, writing: &Writing, mut sink: Sink) -> Result<(), Fault> {
+    let tally = writing.tally.clone();
+    let rows = rows.inspect_ok(move |batch| tally.rows(batch.num_rows())).boxed();
     match (writing.form.choice.format, writing.form.fields) {
         (Format::Json, Some(fields)) => json::write(&json::LIST, fields, rows, &mut sink).await,
         (Format::Ndjson, Some(fields)) => json::write(&json::LINES, fields, rows, &mut sink).await,
@@ -260,10 +272,11 @@ pub(super) mod testing {
             form: Form { choice, fields: Some(fields), version: Version::HTTP_11 },
             encoders: 2,
             stall_limit: Duration::from_mins(1),
+            tally: Tally::default(),
         };
         tokio::spawn(async move {
-            let sink = Sink::new(choice.coding, sender.clone(), writing.stall_limit).expect("a sink");
-            if let Err(fault) = write(&schema, rows, writing, sink).await {
+            let sink = writing.sink(sender.clone()).expect("a sink");
+            if let Err(fault) = write(&schema, rows, &writing, sink).await {
                 let _nobody_wants_it = sender.send(Err(fault)).await;
             }
         });

@@ -12,6 +12,7 @@ mod any;
 mod arrow_stream;
 mod body;
 pub mod choice;
+mod counts;
 mod csv;
 pub mod csv_cell;
 mod fault;
@@ -23,4 +24,5 @@ mod workers;
 
 pub use body::{Deadline, Form, answer, answer_within};
 pub use choice::{Choice, Coding, Format};
+pub use counts::AnswerCounts;
 pub use workers::{EXPORTS_MAX, Slot, Workers};

@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use tokio::sync::mpsc::Sender;
 
 use super::choice::Coding;
+use super::counts::Tally;
 use super::fault::Fault;
 
 /// Bytes of a piece, from which on it is handed over. What is shorter in all is answered with its length.
@@ -35,6 +36,7 @@ pub(super) struct Sink {
     coder: Coder,
     pieces: Pieces,
     stall_limit: Duration,
+    tally: Tally,
 }
 
 enum Coder {
@@ -45,13 +47,13 @@ enum Coder {
 
 impl Sink {
     /// A client that takes nothing for `stall_limit` counts as gone.
-    pub(super) fn new(coding: Coding, pieces: Pieces, stall_limit: Duration) -> Result<Self, Fault> {
+    pub(super) fn new(coding: Coding, pieces: Pieces, stall_limit: Duration, tally: Tally) -> Result<Self, Fault> {
         let coder = match coding {
             Coding::Identity => Coder::Plain(Vec::new()),
             Coding::Gzip => Coder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
             Coding::Zstd => Coder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
         };
-        Ok(Self { coder, pieces, stall_limit })
+        Ok(Self { coder, pieces, stall_limit, tally })
     }
 
     /// Adds bytes to the answer; waits for the client when a piece is full.
@@ -92,9 +94,13 @@ impl Sink {
     }
 
     async fn send(&self, piece: Piece) -> Result<(), Fault> {
+        let (Piece::More(bytes) | Piece::Last(bytes)) = &piece;
+        let length = bytes.len();
         match tokio::time::timeout(self.stall_limit, self.pieces.send(Ok(piece))).await {
-            Ok(sent) => sent.map_err(|_| Fault::Left),
-            Err(_) => Err(Fault::Stalled(self.stall_limit.as_secs())),
+            Ok(sent) => sent.map_err(|_| Fault::Left)?,
+            Err(_) => return Err(Fault::Stalled(self.stall_limit.as_secs())),
         }
+        self.tally.bytes(length);
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::counts::{AnswerCounts, Outcome, Present, Tally};
 use crate::error::WebError;
 
 /// Exports that run at the same time; each takes some tens of megabytes. Others wait for their turn.
@@ -34,12 +35,22 @@ pub struct Workers {
     waiting: String,
     turn_limit: Duration,
     stall_limit: Duration,
+    /// Counts those that take turns.
+    tally: Tally,
 }
 
 /// The right to run an export, until it is dropped.
 #[derive(Debug)]
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
+    _running: Present,
+    tally: Tally,
+}
+
+impl Slot {
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
 }
 
 impl Workers {
@@ -81,6 +92,7 @@ impl Workers {
             waiting: String::new(),
             turn_limit: Duration::ZERO,
             stall_limit: Duration::ZERO,
+            tally: Tally::default(),
         })
     }
 
@@ -89,11 +101,19 @@ impl Workers {
     /// # Errors
     /// [`WebError::Unavailable`] when others take too long.
     pub async fn slot(&self) -> Result<Slot, WebError> {
+        let _waiting = self.tally.waiting();
         let permit = tokio::time::timeout(self.turn_limit, Arc::clone(&self.turns).acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
-            _ => Err(WebError::Unavailable(self.waiting.clone())),
-        }
+        let Ok(Ok(permit)) = permit else {
+            self.tally.ended(Outcome::NoTurn);
+            return Err(WebError::Unavailable(self.waiting.clone()));
+        };
+        Ok(Slot { _permit: permit, _running: self.tally.running(), tally: self.tally.clone() })
+    }
+
+    /// What is counted of those that take turns.
+    #[must_use]
+    pub fn counts(&self) -> AnswerCounts {
+        self.tally.read()
     }
 
     pub(super) fn spawn(&self, job: impl Future<Output = ()> + Send + 'static) {
@@ -131,6 +151,9 @@ mod tests {
             slots.push(workers.slot().await.expect("a slot"));
         }
         assert!(matches!(workers.slot().await, Err(WebError::Unavailable(_))));
+        let counts = workers.counts();
+        assert_eq!((counts.running, counts.waiting), (EXPORTS_MAX as u64, 0));
+        assert!(counts.outcomes().any(|outcome| outcome == ("no_turn", 1)));
         slots.pop();
         workers.slot().await.expect("a slot that is free again");
     }

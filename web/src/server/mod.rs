@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::map_response_with_state;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -44,10 +46,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the answer to that may take.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Classes of status codes, by their first digit from 1 on.
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Streams that one HTTP/2 connection may have open.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
-/// How many connections there are; clones count the same ones.
+/// How many connections there are, and what they were answered; clones count the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     counts: Arc<Counts>,
@@ -57,6 +61,8 @@ pub struct Connections {
 struct Counts {
     open: AtomicU64,
     accepted: AtomicU64,
+    /// By the first digit of the status, from 1 on.
+    answers: [AtomicU64; STATUS_CLASSES.len()],
 }
 
 impl Connections {
@@ -70,6 +76,18 @@ impl Connections {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.counts.accepted.load(Relaxed)
+    }
+
+    /// Answers since the start, by their class of status.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        STATUS_CLASSES.into_iter().zip(self.counts.answers.iter().map(|count| count.load(Relaxed)))
+    }
+
+    fn answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(count) = self.counts.answers.get(class) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a connection as open until the guard is dropped.
@@ -129,6 +147,7 @@ struct Serving {
 pub async fn run(listener: TcpListener, front: Front, router: Router, counted: Connections, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
+    let router = router.layer(map_response_with_state(counted.clone(), count_answer));
     let serving = Serving { front, router, protocol: protocol() };
     while let Some((stream, from, permit)) = next(&listener, &connections, &stop).await {
         let held = (permit, counted.begin());
@@ -147,6 +166,11 @@ fn protocol() -> Builder<TokioExecutor> {
     http2.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
     http2.keep_alive_interval(HTTP2_PING_INTERVAL).keep_alive_timeout(HTTP2_PING_TIMEOUT);
     protocol
+}
+
+async fn count_answer(State(counted): State<Connections>, response: Response<Body>) -> Response<Body> {
+    counted.answered(response.status());
+    response
 }
 
 /// The next connection together with its place among those that are served; `None` when it is time to stop.
@@ -232,5 +256,15 @@ mod tests {
         assert_eq!((connections.open(), connections.accepted()), (1, 2));
         drop(second);
         assert_eq!(connections.open(), 0);
+    }
+
+    #[test]
+    fn answers_are_counted_by_their_class() {
+        let connections = Connections::default();
+        for status in [200, 201, 302, 400, 404, 503, 999] {
+            connections.answered(StatusCode::from_u16(status).expect("a status"));
+        }
+        let expected = [("1xx", 0), ("2xx", 2), ("3xx", 1), ("4xx", 2), ("5xx", 1)];
+        assert_eq!(connections.answers().collect::<Vec<_>>(), expected);
     }
 }

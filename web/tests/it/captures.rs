@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
+use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{Capture, Server, captures};
 
 use crate::servers::{embedded, id_of, json, on_clickhouse, records};
@@ -14,18 +15,21 @@ const NOT_AVAILABLE: &str = "N/A";
 
 #[test]
 fn captured_requests_come_back_from_the_embedded_store() {
-    posts_and_reads_back(&embedded());
+    let server = embedded();
+    come_back(&server, |capture| server.send(&capture.bytes));
 }
 
 #[test]
 fn captured_requests_come_back_from_clickhouse() {
-    posts_and_reads_back(&on_clickhouse());
+    let server = on_clickhouse();
+    come_back(&server, |capture| server.send(&capture.bytes));
 }
 
-fn posts_and_reads_back(server: &Server) {
+/// Brings all captured requests to a server by `send`, and finds there what they say.
+pub(crate) fn come_back(server: &Server, send: impl Fn(&Capture) -> Answer) {
     let captures = captures();
     assert_eq!(captures.len(), CAPTURES);
-    let answers: Vec<Value> = captures.iter().map(|capture| post(server, capture)).collect();
+    let answers: Vec<Value> = captures.iter().map(|capture| accepted_as(&capture.name, &send(capture))).collect();
     // The very next answer has to hold them all.
     let kept: HashMap<u64, Value> = records(server, "limit=10000")
         .into_iter()
@@ -39,11 +43,11 @@ fn posts_and_reads_back(server: &Server) {
     }
 }
 
-fn post(server: &Server, capture: &Capture) -> Value {
-    let answer = server.send(&capture.bytes);
-    assert_eq!(answer.status, 201, "{}: {}", capture.name, answer.text());
-    id_of(&answer);
-    json(&answer)
+/// The stored record in an answer that has to be 201.
+fn accepted_as(name: &str, answer: &Answer) -> Value {
+    assert_eq!(answer.status, 201, "{name}: {}", answer.text());
+    id_of(answer);
+    json(answer)
 }
 
 /// The fields and the payload of a request, read by this test's own means.

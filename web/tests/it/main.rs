@@ -15,6 +15,7 @@ mod crash_rates;
 mod crashes;
 mod curation;
 mod datasets;
+mod deploy;
 mod durability;
 mod exports;
 mod formats;

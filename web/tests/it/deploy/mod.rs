@@ -1,0 +1,9 @@
+//! What operators install, as they use it: files below `deploy/`, checked by the programs that read them.
+
+mod containers;
+mod monitoring;
+mod nginx;
+mod package;
+mod scripts;
+mod smuggling;
+mod tools;

@@ -1,4 +1,4 @@
-//! What tests of the other crates share: the real server, a real ClickHouse, a real browser and the programs of analysts,
+//! What tests of the other crates share: the real server, a real ClickHouse, a real PostgreSQL, a real browser and the programs of analysts,
 //! a small disk, captured requests, and HTTP byte for byte.
 //!
 //! Everything here panics with a clear message instead of returning errors: a missing part fails the test.
@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod disk;
 pub mod document;
 pub mod http;
+pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod request;
@@ -21,6 +22,7 @@ pub use captures::{Capture, captures};
 pub use chance::Chance;
 pub use clickhouse::ClickHouse;
 pub use disk::SmallDisk;
+pub use postgres::Postgres;
 pub use process::{Process, wait_until};
 pub use python::Python;
 pub use request::Post;

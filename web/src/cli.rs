@@ -10,6 +10,7 @@ use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::cli_access::AccessCommand;
 use crate::cli_ask::{ExportArgs, ParsersCommand, QueryArgs};
+use crate::cli_import::ImportArgs;
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
@@ -50,6 +51,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Write records into a file, of a server that runs or of a store that none uses.
     Export(ExportArgs),
+    /// Bring records into the store: from the database of the original, or from files.
+    Import(ImportArgs),
     /// Bring the database of a ClickHouse server to the schema of this program.
     Migrate(StoreArgs),
     /// Make what is derived from payloads anew for the records that are stored; run it after an update that derives more.

@@ -17,8 +17,7 @@ use telemetrics_web::reload::{Load, Reload};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, parsers, reparse, retention,
-    server, stop, store_move,
+    access_tool, ask, clickhouse, config_tool, demo, import, journal_tool, logging, memory, parsers, reparse, retention, server, stop, store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -50,6 +49,9 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Query(args) => on_runtime(ask::query(args)),
         Command::Export(args) => on_runtime(ask::export(args)),
         Command::Parsers(ParsersCommand::Test(args)) => on_runtime(trial::run(args)),
+        Command::Import(args) => {
+            on_runtime(async { import::run(&args.store.load()?, args, Arc::new(SystemClock)).await })
+        }
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
         Command::Reparse(args) => on_runtime(async {
             let config = args.store.load()?;

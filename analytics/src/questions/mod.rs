@@ -14,6 +14,7 @@ pub mod frames;
 pub mod guilty;
 pub mod guilty_strikes;
 pub mod hardware;
+pub mod held;
 pub mod keys;
 pub mod offered;
 pub mod population;

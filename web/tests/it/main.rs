@@ -26,6 +26,7 @@ mod load;
 mod maintenance;
 mod metrics;
 mod migrations;
+mod moving_in;
 mod older_table;
 mod open_directory;
 mod openapi;

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::disk::is_root;
 use crate::process::Process;
 
 /// Where Debian puts the programs of a server, one directory for each version.
@@ -122,8 +123,4 @@ fn give_away(directory: &Path) {
         };
         chown(directory, Some(id("-u")), Some(id("-g"))).expect("root may give files away");
     }
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

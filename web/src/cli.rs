@@ -10,6 +10,7 @@ use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::cli_access::AccessCommand;
 use crate::cli_ask::{ExportArgs, ParsersCommand, QueryArgs};
+use crate::cli_doctor::DoctorArgs;
 use crate::cli_import::ImportArgs;
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
@@ -44,6 +45,8 @@ pub enum Command {
     Web(ServeArgs),
     /// Serve five weeks of invented records from a temporary directory.
     Demo(DemoArgs),
+    /// Look at everything that a server needs, and say what to do about what is wrong; the exit code is 1 when something is.
+    Doctor(DoctorArgs),
     /// Look into a journal, or repair one that is damaged.
     #[command(subcommand)]
     Journal(JournalCommand),

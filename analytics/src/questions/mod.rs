@@ -16,6 +16,7 @@ pub mod guilty_strikes;
 pub mod hardware;
 pub mod held;
 pub mod keys;
+pub mod newest;
 pub mod offered;
 pub mod population;
 pub mod records;

@@ -3,6 +3,7 @@
 mod access;
 mod aggregations;
 mod ask;
+mod backup;
 mod bad_input;
 mod batches;
 mod browser;
@@ -15,6 +16,7 @@ mod crash_rates;
 mod crashes;
 mod curation;
 mod datasets;
+mod doctor;
 mod durability;
 mod exports;
 mod formats;

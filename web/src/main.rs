@@ -17,7 +17,8 @@ use telemetrics_web::reload::{Load, Reload};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    access_tool, ask, clickhouse, config_tool, demo, doctor, import, journal_tool, logging, memory, parsers, reparse, retention, server, stop, store_move,
+    access_tool, ask, clickhouse, config_tool, demo, doctor, import, journal_tool, logging, memory, parsers, reparse,
+    retention, server, stop, store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.

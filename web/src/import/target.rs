@@ -14,6 +14,7 @@ use telemetrics_schema::{CollectorNumber, Record, RecordId, TimestampUs};
 
 use crate::clickhouse;
 use crate::config::{ClickHouse, Config};
+use crate::parsers;
 use crate::serve::StartError;
 use crate::store_move::{lock_journal, patiently};
 
@@ -50,10 +51,12 @@ impl Target {
         let above = found.confirmed.unwrap_or(RecordId(-1));
         let waiting = (found.pending > 0).then_some(Waiting { collector: config.collector_number, above });
         let table = data.records_table();
-        let store = Store::Embedded(EmbeddedStore::open(&table, config.collector_number).await?);
+        let parsers = parsers::load(config)?.for_store();
+        let store = EmbeddedStore::open(&table, config.collector_number).await?.parsed_by(parsers);
         let reader = EmbeddedReader::open(&table, config.collector_number, Recent::default()).await?;
         let analytics = Analytics::embedded(reader, everything())?;
-        Ok(Self { store, analytics, policy: config.retention.clone(), waiting, _journal: Some(journal) })
+        let policy = config.retention.clone();
+        Ok(Self { store: Store::Embedded(store), analytics, policy, waiting, _journal: Some(journal) })
     }
 
     /// No collector's number is taken: the records have their identifiers.
@@ -61,7 +64,7 @@ impl Target {
         let writer = clickhouse::writer(config, server)?;
         clickhouse::ready(writer.migrate().await, server)?;
         let analytics = Analytics::clickhouse(&clickhouse::for_questions(server)?, everything())?;
-        let store = Store::ClickHouse(Box::new(writer));
+        let store = Store::ClickHouse(Box::new(writer.parsed_by(parsers::load(config)?.for_store())));
         Ok(Self { store, analytics, policy: config.retention.clone(), waiting: None, _journal: None })
     }
 

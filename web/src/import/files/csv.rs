@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
@@ -72,15 +72,18 @@ struct Rows {
     places: Vec<Option<usize>>,
     left_bytes: Rc<Cell<u64>>,
     record: ByteRecord,
+    /// Lines that the reader is behind where a row begins: it takes the second half of `\r\n` with the next row.
+    lines_behind: u64,
 }
 
 impl Rows {
-    fn new(file: File) -> Result<Self, StartError> {
+    fn new(mut file: File) -> Result<Self, StartError> {
+        let lines_behind = u64::from(ends_lines_with_two(&mut file)?);
         let left_bytes = Rc::new(Cell::new(ROW_BYTES_MAX));
         let limited = Limited { file, left_bytes: Rc::clone(&left_bytes) };
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(limited);
         let places = reader.byte_headers()?.iter().map(|name| place_of(decode_text(name).trim())).collect();
-        Ok(Self { reader, places, left_bytes, record: ByteRecord::new() })
+        Ok(Self { reader, places, left_bytes, record: ByteRecord::new(), lines_behind })
     }
 
     fn next(&mut self) -> Result<Option<Found>, StartError> {
@@ -89,7 +92,7 @@ impl Rows {
             return Ok(None);
         }
         let (line, begin) = self.record.position().map_or((0, 0), |position| (position.line(), position.byte()));
-        Ok(Some(Found { place: Place::Line(line), row: self.row(), begin }))
+        Ok(Some(Found { place: Place::Line(line + self.lines_behind), row: self.row(), begin }))
     }
 
     fn row(&self) -> RowRead {
@@ -107,6 +110,14 @@ impl Rows {
         }
         Ok(row)
     }
+}
+
+/// Whether the first line ends as those of RFC 4180 do.
+fn ends_lines_with_two(file: &mut File) -> io::Result<bool> {
+    let mut line = Vec::new();
+    BufReader::new(&mut *file).take(ROW_BYTES_MAX).read_until(b'\n', &mut line)?;
+    file.rewind()?;
+    Ok(line.ends_with(b"\r\n"))
 }
 
 /// A file of which so many bytes are given until somebody allows more.

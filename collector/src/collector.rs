@@ -138,7 +138,7 @@ impl Collector {
             stop: stop.clone(),
         };
         let (drain, pending, replays) = Drain::new(drain, links);
-        let task = workshop.spawn(drain.run(recovered.sealed.clone()));
+        let task = workshop.spawn(drain.run(recovered.clone()));
         let replayer = Replayer { quarantine: quarantine.clone(), drain: replays, window: window.clone() };
         tokio::spawn(resume(replayer.clone()));
         let running = RunningDrain { task, maintenance, workshop, stop, journal: journal.clone(), quarantine };

@@ -75,6 +75,20 @@ impl ClickHouse {
         Self::start_in(dir)
     }
 
+    /// As [`ClickHouse::start`], with a directory `backups` for `BACKUP ... TO File(...)`.
+    ///
+    /// # Panics
+    /// As [`ClickHouse::start`].
+    #[must_use]
+    pub fn start_with_backups() -> Self {
+        let dir = new_dir();
+        let allowed = dir.path().join("backups");
+        let config =
+            format!("<clickhouse><backups><allowed_path>{}/</allowed_path></backups></clickhouse>", allowed.display());
+        fs::write(dir.path().join("config.xml"), config).expect("a configuration");
+        Self::start_in(dir)
+    }
+
     fn start_in(dir: TempDir) -> Self {
         let (address, process) = start_on_a_free_port(dir.path());
         Self { dir, address, process: Some(process), databases: AtomicU32::new(0) }

@@ -1,5 +1,5 @@
-//! What tests of the other crates share: the real server, a real ClickHouse, a real browser, nginx and the programs of analysts,
-//! a small disk, captured requests, and HTTP byte for byte.
+//! What tests of the other crates share: the real server, a real ClickHouse, PostgreSQL, browser and nginx, the programs of
+//! analysts, a small disk, captured requests, and HTTP byte for byte.
 //!
 //! Everything here panics with a clear message instead of returning errors: a missing part fails the test.
 
@@ -11,6 +11,7 @@ pub mod disk;
 pub mod document;
 pub mod http;
 pub mod nginx;
+pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod request;
@@ -23,6 +24,7 @@ pub use chance::Chance;
 pub use clickhouse::ClickHouse;
 pub use disk::SmallDisk;
 pub use nginx::Nginx;
+pub use postgres::Postgres;
 pub use process::{Process, wait_until};
 pub use python::Python;
 pub use request::Post;

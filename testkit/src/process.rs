@@ -207,7 +207,10 @@ impl Drop for Process {
 }
 
 /// Sends a signal to a process, or with a minus sign to a group; whether it was there.
-pub(crate) fn signal(signal: &str, target: &str) -> bool {
+///
+/// # Panics
+/// When there is no shell.
+pub fn signal(signal: &str, target: &str) -> bool {
     let mut shell = Command::new("sh");
     shell.args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, target]).stderr(Stdio::null());
     shell.status().expect("a shell").success()

@@ -10,6 +10,8 @@ use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::cli_access::AccessCommand;
 use crate::cli_ask::{ExportArgs, ParsersCommand, QueryArgs};
+use crate::cli_doctor::DoctorArgs;
+use crate::cli_import::ImportArgs;
 use crate::cli_store::{ReparseArgs, RetentionArgs, StoreArgs, StoreCommand};
 use crate::config::{Config, ConfigError, Given, Overrides, Value, environment, store};
 
@@ -43,6 +45,8 @@ pub enum Command {
     Web(ServeArgs),
     /// Serve five weeks of invented records from a temporary directory.
     Demo(DemoArgs),
+    /// Look at everything that a server needs, and say what to do about what is wrong; the exit code is 1 when something is.
+    Doctor(DoctorArgs),
     /// Look into a journal, or repair one that is damaged.
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -50,6 +54,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Write records into a file, of a server that runs or of a store that none uses.
     Export(ExportArgs),
+    /// Bring records into the store: from the database of the original, or from files.
+    Import(ImportArgs),
     /// Bring the database of a ClickHouse server to the schema of this program.
     Migrate(StoreArgs),
     /// Make what is derived from payloads anew for the records that are stored; run it after an update that derives more.

@@ -17,8 +17,8 @@ use telemetrics_web::reload::{Load, Reload};
 use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
-    access_tool, ask, clickhouse, config_tool, demo, journal_tool, logging, memory, parsers, reparse, retention,
-    server, stop, store_move,
+    access_tool, ask, clickhouse, config_tool, demo, doctor, import, journal_tool, logging, memory, parsers, reparse,
+    retention, server, stop, store_move,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -50,6 +50,10 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
         Command::Query(args) => on_runtime(ask::query(args)),
         Command::Export(args) => on_runtime(ask::export(args)),
         Command::Parsers(ParsersCommand::Test(args)) => on_runtime(trial::run(args)),
+        Command::Doctor(args) => with_runtime(doctor::run(args, Arc::new(SystemClock))),
+        Command::Import(args) => {
+            on_runtime(async { import::run(&args.store.load()?, args, Arc::new(SystemClock)).await })
+        }
         Command::Migrate(args) => on_runtime(async { clickhouse::migrate(&args.load()?).await }),
         Command::Reparse(args) => on_runtime(async {
             let config = args.store.load()?;
@@ -80,11 +84,15 @@ fn configuration(command: &ConfigCommand) -> Result<ExitCode, StartError> {
 }
 
 fn on_runtime(task: impl Future<Output = Result<(), StartError>>) -> Result<ExitCode, StartError> {
+    with_runtime(async { task.await.map(|()| ExitCode::SUCCESS) })
+}
+
+fn with_runtime(task: impl Future<Output = Result<ExitCode, StartError>>) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(task);
     // What is still under way on other threads was given its time; what was acknowledged is in the journal.
     runtime.shutdown_timeout(LAST_TASKS_TIMEOUT);
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
 /// Serves what can be read anew on SIGHUP.

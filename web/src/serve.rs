@@ -207,7 +207,7 @@ fn datasets(config: &Config, analytics: &Arc<Analytics>, collecting: Option<&Col
 }
 
 /// With the embedded store its directory belongs to this process, because the journal beside it is locked.
-fn open_curation(config: &Config, clock: &Arc<dyn Clock>) -> Result<Curation, StartError> {
+pub(crate) fn open_curation(config: &Config, clock: &Arc<dyn Clock>) -> Result<Curation, StartError> {
     let clock = Arc::clone(clock);
     // The standard library seeds its hash maps from the system's randomness, which saves a dependency here.
     let nonces: Nonces = Box::new(|| RandomState::new().hash_one("nonce"));

@@ -4,7 +4,7 @@
 //!
 //! | state | means | after a crash |
 //! | --- | --- | --- |
-//! | open | its records are in the journal, no batch names them | they are taken into a new batch, perhaps another one |
+//! | open | its records are in the journal, no batch names them | they are taken into a new batch, perhaps another one; the store is asked, because the journal may be an older one from a backup |
 //! | sealed | a synced frame of the journal names its range, count and checksum | the same batch is made again and the store is asked what it has of it |
 //! | sent | the store was given it and has not answered, or the answer is unclear | as sealed: all, nothing or some of it is there, and what is missing is inserted |
 //! | confirmed | the store has it durably | the confirmation may be lost with the crash: then as sealed, and the store says that it has all |
@@ -40,7 +40,7 @@ pub(crate) use replay::Replay;
 use replay::ReplaySink;
 
 use crate::counters::Counters;
-use crate::journal::{Journal, JournalError, Seal};
+use crate::journal::{Journal, JournalError, Recovered, Seal};
 use crate::quarantine::Quarantine;
 use crate::redelivery::Window;
 use crate::store::{Holding, Store, StoreError};
@@ -101,6 +101,8 @@ pub(crate) struct Drain {
     replays: mpsc::Receiver<Replay>,
     counters: Arc<Counters>,
     stop: CancellationToken,
+    /// Records up to this one were in the journal at the start.
+    recovered_to: Option<RecordId>,
 }
 
 impl Drain {
@@ -109,14 +111,29 @@ impl Drain {
         let Links { recent, journal, store, quarantine, window, clock, counters, stop } = links;
         let (progress, pending) = flush::pair(recent.clone(), settings.batch_rows, settings.batch_bytes);
         let (sender, replays) = mpsc::channel(REPLAYS_WAITING);
-        let drain =
-            Self { recent, journal, store, quarantine, window, settings, clock, progress, replays, counters, stop };
+        let drain = Self {
+            recent,
+            journal,
+            store,
+            quarantine,
+            window,
+            settings,
+            clock,
+            progress,
+            replays,
+            counters,
+            stop,
+            recovered_to: None,
+        };
         (drain, pending, sender)
     }
 
     /// Delivers until it is stopped, then tries once to deliver what is left; what stays is in the journal.
-    pub(crate) async fn run(mut self, sealed: Vec<Seal>) {
-        if self.deliver_until_stopped(sealed).await {
+    ///
+    /// `recovered` is what the journal had at the start.
+    pub(crate) async fn run(mut self, recovered: Recovered) {
+        self.recovered_to = recovered.last_id;
+        if self.deliver_until_stopped(recovered.sealed).await {
             while self.attempt_last().await {}
         }
         if self.recent.rows() > 0 {
@@ -278,13 +295,20 @@ impl Drain {
         if !sealed_before && !self.seal(&batch).await {
             return false;
         }
+        let unclear = sealed_before || self.may_be_delivered(&batch);
         let mut sink = Counted { store: &mut self.store, counters: &self.counters };
         let (aside, stop) = (&mut self.quarantine, &self.stop);
-        if !(Parts { sink: &mut sink, aside, stop, unclear: sealed_before }).deliver(&batch).await {
+        if !(Parts { sink: &mut sink, aside, stop, unclear }).deliver(&batch).await {
             return false;
         }
         self.confirm(&batch).await;
         true
+    }
+
+    /// Whether the store may have some of a batch that was never sealed here: a journal that comes from a backup is older than
+    /// its store.
+    fn may_be_delivered(&self, batch: &Batch) -> bool {
+        Some(batch.first()) <= self.recovered_to
     }
 
     /// Tries until the journal has the seal; `false` when the process stops first.
@@ -338,7 +362,16 @@ impl Drain {
 
     async fn try_once(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.journal.seal(*batch.seal()).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Counted { store: &mut self.store, counters: &self.counters }.insert(batch).await
+        let held = if self.may_be_delivered(batch) { self.store.holding(batch).await? } else { Holding::Nothing };
+        let mut sink = Counted { store: &mut self.store, counters: &self.counters };
+        match held {
+            Holding::All => Ok(()),
+            Holding::Nothing => sink.insert(batch).await,
+            Holding::Some(held) => match batch.without(&held) {
+                Some(rest) => sink.insert(&rest).await,
+                None => Ok(()),
+            },
+        }
     }
 }
 

@@ -99,6 +99,18 @@ impl Store {
         }
     }
 
+    /// As [`Store::insert`] for records that another system has named: nothing is noted about how far this collector has
+    /// come. The caller knows that the store has none of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert_imported(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.insert_imported(batch).await,
+            Self::ClickHouse(store) => store.insert(batch).await,
+        }
+    }
+
     /// As [`Store::holding`] for a batch that the quarantine replays.
     ///
     /// # Errors

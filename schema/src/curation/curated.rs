@@ -97,7 +97,7 @@ impl Curated {
     }
 
     /// Lets a cell hold `value`.
-    pub(super) fn set(&mut self, cell: Cell, value: Option<&str>) {
+    pub fn set(&mut self, cell: Cell, value: Option<&str>) {
         let Cell { field, frame } = cell;
         match (field, value) {
             (Field::Comment, Some(text)) => drop(self.comments.insert(frame, text.to_owned())),
@@ -110,7 +110,7 @@ impl Curated {
     }
 
     /// Everything that is said, in the order of an export.
-    pub(super) fn cells(&self) -> impl Iterator<Item = (Cell, &str)> {
+    pub fn cells(&self) -> impl Iterator<Item = (Cell, &str)> {
         let cell = |field, frame: &Frame| Cell { field, frame: frame.clone() };
         let comments = self.comments.iter().map(move |(frame, text)| (cell(Field::Comment, frame), text.as_str()));
         let filters = self.filters.iter().map(move |frame| (cell(Field::Filter, frame), ""));

@@ -23,11 +23,13 @@ mod error;
 mod fields;
 mod headers;
 mod json;
+mod kept;
 mod rules;
 mod text;
 
 pub use error::{FieldError, Rejection};
 pub use headers::{is_json, names_record_format, reads_header};
+pub use kept::check_kept;
 pub use rules::{
     ARCHITECTURES, BUILD_LIMIT_CHARS, CAPTURE_TIMES_S, CLASSIFICATION_LIMIT_CHARS, EVENT_ID_DIGITS,
     HARDWARE_LIMIT_CHARS, HOST_TYPE_LIMIT_CHARS, KERNEL_VERSION_LIMIT_CHARS, MACHINE_ID_LIMIT_CHARS, PAYLOAD_FORMATS,

@@ -27,6 +27,12 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// The text of a cell that [`write_text`] made, after its quotes were read.
+pub(crate) fn unprotected(cell: &str) -> &str {
+    let is_formula = |text: &&str| text.as_bytes().first().is_some_and(|first| FORMULA_BEGINNINGS.contains(first));
+    cell.strip_prefix('\'').filter(is_formula).unwrap_or(cell)
+}
+
 /// In pieces without an early end in each, which the compiler makes one instruction for many bytes of.
 fn needs_quotes(text: &[u8]) -> bool {
     let is_special = |byte: &u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');

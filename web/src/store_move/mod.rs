@@ -42,7 +42,7 @@ use target::Target;
 use trouble::Trouble;
 
 pub(crate) use copy::halves;
-pub(crate) use source::Source;
+pub(crate) use source::{Source, lock_journal};
 pub(crate) use trouble::patiently;
 
 /// Records that the server may delete within so many seconds are not compared: its clock may be ahead of ours.
@@ -152,6 +152,11 @@ impl Moving {
     }
 }
 
+/// The smallest identifier that a collector may have given out.
+pub(crate) fn first_named() -> RecordId {
+    RecordId::first_at(NAMED_SINCE)
+}
+
 fn by_day(contents: Contents) -> BTreeMap<i32, Day> {
     let mut days: BTreeMap<i32, Day> = BTreeMap::new();
     for ((day, number), content) in contents {
@@ -162,7 +167,7 @@ fn by_day(contents: Contents) -> BTreeMap<i32, Day> {
 
 /// The collectors that have named records. Identifiers of imported records name none, whatever their bits are.
 fn collectors(days: &BTreeMap<i32, Day>) -> BTreeSet<i64> {
-    let named = RecordId::first_at(NAMED_SINCE);
+    let named = first_named();
     let numbers = days.values().flatten().filter(|(_, content)| content.last >= named);
     numbers.map(|(number, _)| *number).collect()
 }

@@ -31,10 +31,7 @@ impl Source {
         if !directory.join("_delta_log").is_dir() {
             return Err(format!("there is no embedded store in {}", data.path().display()).into());
         }
-        let journal = JournalLock::take(&data.journal()).map_err(|error| match error {
-            JournalError::Locked(_) => in_use(&data),
-            other => other.into(),
-        })?;
+        let journal = lock_journal(&data)?;
         let table = EmbeddedStore::open(&directory, config.collector_number).await?;
         let version = table.version().await?;
         let reader = EmbeddedReader::open(&directory, config.collector_number, Recent::default()).await?;
@@ -57,6 +54,14 @@ impl Source {
     pub(super) async fn kept(&self, now: TimestampUs, target: &Target) -> Result<View, StartError> {
         Ok(self.analytics.at(now).await?.under(&target.policy, now))
     }
+}
+
+/// Locks the journal as a server does, so that none uses the data directory meanwhile.
+pub(crate) fn lock_journal(data: &DataDir) -> Result<JournalLock, StartError> {
+    JournalLock::take(&data.journal()).map_err(|error| match error {
+        JournalError::Locked(_) => in_use(data),
+        other => other.into(),
+    })
 }
 
 fn in_use(data: &DataDir) -> StartError {

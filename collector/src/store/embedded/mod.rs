@@ -126,14 +126,19 @@ impl EmbeddedStore {
     }
 
     pub(super) async fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.insert_as(batch, Transaction::new(&self.progress, batch.last().0)).await?;
+        self.insert_as(batch, Some(Transaction::new(&self.progress, batch.last().0))).await?;
         self.delivered = Some(batch.last());
         Ok(())
     }
 
     /// Inserts a batch whose records are older than what is delivered; never answers `Refused`.
     pub(super) async fn insert_replayed(&mut self, batch: &Batch, number: RecordId) -> Result<(), StoreError> {
-        self.insert_as(batch, Transaction::new(&self.replays, number.0)).await
+        self.insert_as(batch, Some(Transaction::new(&self.replays, number.0))).await
+    }
+
+    /// Inserts a batch that leaves both progresses as they are; never answers `Refused`.
+    pub(super) async fn insert_imported(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.insert_as(batch, None).await
     }
 
     /// Batches are replayed one at a time with growing numbers.
@@ -142,7 +147,7 @@ impl EmbeddedStore {
         Ok(if replayed >= Some(number) { Holding::All } else { Holding::Nothing })
     }
 
-    async fn insert_as(&mut self, batch: &Batch, progress: Transaction) -> Result<(), StoreError> {
+    async fn insert_as(&mut self, batch: &Batch, progress: Option<Transaction>) -> Result<(), StoreError> {
         let file = batch_file(batch.day(), batch.first(), batch.last());
         let (directory, name) = (self.table.directory().to_owned(), file.clone());
         let (records, parsers) = (batch.records().to_vec(), Arc::clone(&self.parsers));
@@ -154,7 +159,7 @@ impl EmbeddedStore {
             partition_by: Some(vec![PARTITION.to_owned()]),
             predicate: None,
         };
-        self.table.commit(vec![table::add(file, batch.day(), &written, true)], operation, Some(progress)).await
+        self.table.commit(vec![table::add(file, batch.day(), &written, true)], operation, progress).await
     }
 
     pub(super) async fn holding(&self, batch: &Batch) -> Result<Holding, StoreError> {

@@ -40,6 +40,7 @@ use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections, Front};
 use crate::state::{Acknowledged, AppState, CollectorState};
 use crate::tls::Certificate;
+use crate::views::Views;
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
 const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -112,6 +113,7 @@ impl Server {
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
             let stacks = StackBook::default();
+            let views = Views::start(config.views(), statements.clone(), Arc::clone(&clock)).await;
             questions = Some(AppState {
                 analytics,
                 statements,
@@ -123,6 +125,7 @@ impl Server {
                 workers,
                 collector,
                 about,
+                views,
                 clock,
             });
         }

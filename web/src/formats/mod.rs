@@ -21,6 +21,7 @@ mod sink;
 mod table;
 mod workers;
 
+pub(crate) use any::Values;
 pub use body::{Deadline, Form, answer, answer_within};
 pub use choice::{Choice, Coding, Format};
 pub use workers::{EXPORTS_MAX, Slot, Workers};

@@ -33,6 +33,7 @@ mod outages;
 mod pages;
 mod paging;
 mod parsers;
+mod plugins;
 mod quarantine;
 mod raw_bytes;
 mod reaching;

@@ -50,11 +50,9 @@ fn report(catalog: &Catalog) -> String {
         Ok(view) => format!("{}: {}\n", listed.file, view.title),
         Err(reason) => format!("{}: broken: {reason}\n", listed.file),
     };
-    let mut lines: String = catalog.views.iter().map(line).collect();
-    if catalog.left_out > 0 {
-        lines.push_str(&format!("{} files are beyond the first {VIEWS_MAX}, and are not shown\n", catalog.left_out));
-    }
-    lines
+    let left_out = (catalog.left_out > 0)
+        .then(|| format!("{} files are beyond the first {VIEWS_MAX}, and are not shown\n", catalog.left_out));
+    catalog.views.iter().map(line).chain(left_out).collect()
 }
 
 #[cfg(test)]

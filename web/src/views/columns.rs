@@ -90,13 +90,11 @@ impl Shape {
 
 fn column<'a>(schema: &'a Schema, key: &str, name: &str) -> Result<&'a DataType, String> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
-    match schema.column_with_name(name) {
-        Some((_, field)) => Ok(field.data_type()),
-        None => {
-            let nearest = nearest(name, names()).unwrap_or_default();
-            Err(format!("`{key}` names `{name}`, which the statement does not have; the nearest is `{nearest}`"))
-        }
+    if let Some((_, field)) = schema.column_with_name(name) {
+        return Ok(field.data_type());
     }
+    let nearest = nearest(name, names()).unwrap_or_default();
+    Err(format!("`{key}` names `{name}`, which the statement does not have; the nearest is `{nearest}`"))
 }
 
 #[cfg(test)]

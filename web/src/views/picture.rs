@@ -97,7 +97,7 @@ fn chart(title: &str, kind: Kind, columns: &Columns, grid: &Grid) -> Shown {
             .iter()
             .map(|of| Series {
                 name: (*of).clone(),
-                values: labels.iter().map(|label| grid.number(label, of).unwrap_or(absent)).collect(),
+                values: labels.iter().map(|label| grid.number(label, of, absent)).collect(),
             })
             .collect(),
         names: labels,
@@ -111,7 +111,7 @@ fn chart(title: &str, kind: Kind, columns: &Columns, grid: &Grid) -> Shown {
 
 fn share(title: &str, columns: &Columns, grid: &Grid) -> Shown {
     let counted = columns.values.first().map_or("", String::as_str);
-    let part = |label: &String| grid.number(label, counted).flatten().unwrap_or_default().max(0.0);
+    let part = |label: &String| grid.number(label, counted, None).unwrap_or_default().max(0.0);
     let labels = grid.labels(columns.order, grid.labels.names.len());
     let (told, others) = labels.split_at(labels.len().min(SHARES_MAX));
     let told = told.iter().map(|label| (label.clone(), part(label))).collect();
@@ -124,7 +124,7 @@ fn matrix(title: &str, columns: &Columns, grid: &Grid) -> Shown {
     let rows = kept(grid.labels.names.clone(), columns.order, SIDE_MAX);
     let sides = kept(grid.series.names.clone(), columns.order, SIDE_MAX);
     let series = columns.series.as_deref().unwrap_or_default();
-    let number = |row: &str, column: &str| grid.number(row, column).flatten().unwrap_or_default();
+    let number = |row: &str, column: &str| grid.number(row, column, None).unwrap_or_default();
     let drawn = Matrix {
         title: title.to_owned(),
         caption: text::line(&format!("{} (rows) and {series} (columns)", columns.label), 2 * NAME_CHARS),
@@ -194,10 +194,10 @@ impl Grid {
         };
     }
 
-    /// The number there; `None` without a row.
-    fn number(&self, label: &str, series: &str) -> Option<Option<f64>> {
-        let key = (self.labels.find(label)?, self.series.find(series)?);
-        self.numbers.get(&key).copied()
+    /// The number there, `absent` without a row.
+    fn number(&self, label: &str, series: &str, absent: Option<f64>) -> Option<f64> {
+        let key = self.labels.find(label).zip(self.series.find(series));
+        key.and_then(|key| self.numbers.get(&key)).map_or(absent, |number| *number)
     }
 
     /// At most so many categories, in their order.

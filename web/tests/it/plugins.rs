@@ -9,6 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use telemetrics_testkit::document::blocks;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
+use telemetrics_web::views::{CHART_ROWS_MAX, TABLE_ROWS_MAX};
 
 use crate::charts;
 use crate::html::{attribute, one_text, page, select, texts};
@@ -140,7 +141,7 @@ const INJECTIONS: [&str; 8] = [
     r"\",
     "'; DROP TABLE records; --",
     "$machine",
-    "x' UNION SELECT payload, 1 FROM records --",
+    "' UNION SELECT 1, 2 --",
     "\u{2019} OR 1=1 /*",
 ];
 
@@ -218,8 +219,7 @@ fn a_view_has_the_limits_of_statements() {
     let view = |sql: &str| format!("title = \"t\"\nkind = \"table\"\nsql = \"{sql}\"\n");
     put(&server, "a-rows.toml", &view("SELECT id FROM records"));
     put(&server, "b-memory.toml", &view("SELECT repeat(machine_id || 'x', 1000000000) AS x FROM records"));
-    let endless = "SELECT count(*) AS n FROM records a, records b, records c, records d, records e WHERE a.id + b.id + c.id + \
-                   d.id + e.id = 0";
+    let endless = "SELECT count(*) AS n FROM records a, records b, records c, records d, records e, records f";
     put(&server, "c-time.toml", &view(endless));
     let chart = "title = \"t\"\nkind = \"line\"\nsql = \"SELECT a.id + b.id AS x, 1 AS n FROM records a, records b\"\n\
                  columns.label = \"x\"\ncolumns.values = [\"n\"]\n";
@@ -233,6 +233,33 @@ fn a_view_has_the_limits_of_statements() {
     put(&server, "e.toml", &view("SELECT count(*) AS n FROM records"));
     wait_for_tabs(&server, &["t"; 5]);
     assert_eq!(rows(&server, "e/rows.json"), json!([{"n": 120}]), "others have their turn");
+}
+
+#[test]
+fn what_a_page_shows_has_an_end() {
+    let server = embedded();
+    for number in 0..101 {
+        accepted(&server, &Post::default().with("machine_id", number.to_string()));
+    }
+    let view = |kind: &str, columns: &str| {
+        format!(
+            "title = \"{kind}\"\nkind = \"{kind}\"\nsql = \"SELECT 'x' AS x, 1 AS n FROM records a, records b LIMIT \
+             $n\"\n{columns}\n[[parameters]]\nname = \"n\"\ntype = \"integer\"\ndefault = 1\n"
+        )
+    };
+    put(&server, "a.toml", &view("line", "columns.label = \"x\"\ncolumns.values = [\"n\"]"));
+    put(&server, "b.toml", &view("table", ""));
+    wait_for_tabs(&server, &["line", "table"]);
+    let chart = page(&server.get(&format!("/telemetryui/plugins/a?n={CHART_ROWS_MAX}")), 200);
+    assert_eq!(texts(&chart, ".numbers tbody td"), ["10,000"]);
+    let refused = page(&server.get(&format!("/telemetryui/plugins/a?n={}", CHART_ROWS_MAX + 1)), 422);
+    assert!(one_text(&refused, "#problem").contains("at most 10000 rows"));
+    for (rows, notes) in [(TABLE_ROWS_MAX, 0), (TABLE_ROWS_MAX + 1, 1)] {
+        let table = page(&server.get(&format!("/telemetryui/plugins/b?n={rows}")), 200);
+        assert_eq!(select(&table, ".rows tbody tr").len(), TABLE_ROWS_MAX);
+        let said = texts(&table, "main > p").into_iter().filter(|text| text.contains("the files have all of them"));
+        assert_eq!(said.count(), notes, "{rows}");
+    }
 }
 
 /// A server with the views that are shipped, and records that all of them are about.

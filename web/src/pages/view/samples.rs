@@ -113,7 +113,7 @@ fn definition(text: &str, parameters: usize) -> Definition {
     );
     for at in 0..parameters {
         let _ = write!(file, "[[parameters]]\nname = \"{}\"\nlabel = {}\n", name(at), cut(LABEL_CHARS));
-        file.push_str(&match at {
+        let kind = match at {
             0 => {
                 let choice = |at: usize| {
                     let text: String = "<&".repeat(CHOICE_CHARS).chars().take(CHOICE_CHARS - 2).collect();
@@ -126,7 +126,8 @@ fn definition(text: &str, parameters: usize) -> Definition {
             2 => "type = \"system\"\n".to_owned(),
             3 => "type = \"date\"\ndefault = \"2026-11-22\"\n".to_owned(),
             _ => "type = \"text\"\ndefault = \"\"\n".to_owned(),
-        });
+        };
+        file.push_str(&kind);
     }
     Definition::read(&file).unwrap_or_else(|reason| panic!("{reason}: {file}"))
 }

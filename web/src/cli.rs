@@ -71,6 +71,9 @@ pub enum Command {
     /// Say who may see and change what: users and tokens.
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Say whether files of views are sound.
+    #[command(subcommand)]
+    Views(ViewsCommand),
     /// Work on a whole store, while no server uses it.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -85,6 +88,24 @@ pub enum JournalCommand {
     Verify(JournalArgs),
     /// Make a damaged one usable, with everything that can be read; damaged segments are copied aside first.
     Repair(RepairArgs),
+}
+
+/// What can be asked about views.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ViewsCommand {
+    /// Read each file of a directory and plan its statement, without a server and without records; the exit code is 1 when
+    /// one of them is broken.
+    Check(ViewsArgs),
+}
+
+/// Which views.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ViewsArgs {
+    /// The directory; without it, that of the configuration.
+    pub directory: Option<PathBuf>,
+    /// Configuration file (TOML); it says the directory, and how much memory a statement may take.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// What can be asked about a configuration.
@@ -289,6 +310,14 @@ mod tests {
         for bad in ["telemetrics journal", "telemetrics journal verify", "telemetrics journal verify --yes d"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn views_are_checked_in_a_directory_or_in_that_of_the_configuration() {
+        let check = |args| Command::Views(ViewsCommand::Check(args));
+        assert_eq!(parse("telemetrics views check").expect("valid"), check(ViewsArgs::default()));
+        let args = ViewsArgs { directory: Some("d".into()), config: Some("c".into()) };
+        assert_eq!(parse("telemetrics views check --config c d").expect("valid"), check(args));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `telemetrics demo`: a server on a temporary directory, filled with invented records.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use telemetrics_collector::drain::Batch;
@@ -9,8 +10,19 @@ use telemetrics_schema::generator::{Fleet, generate};
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::{CollectorNumber, IdSequence, Record, TimestampUs};
 
+use crate::views::shipped::FILES;
+
 /// Records that are written at a time.
 const BATCH_ROWS: usize = 131_072;
+
+/// Puts the views that are shipped into `directory`.
+///
+/// # Errors
+/// What the system says.
+pub fn add_views(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    FILES.iter().try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
+}
 
 /// Writes `records` invented records, received in the five weeks before `now`, into the store in `data`, with the attributes
 /// that `parsers` make of them.

@@ -48,3 +48,5 @@ pub mod stop;
 pub mod store_move;
 pub mod tls;
 pub mod transport;
+pub mod views;
+pub mod views_tool;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::Clock;
-use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs, ServeArgs};
+use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs, ServeArgs, ViewsCommand};
 use telemetrics_web::cli_ask::ParsersCommand;
 use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
@@ -18,7 +18,7 @@ use telemetrics_web::role::Role;
 use telemetrics_web::serve::{Server, StartError, greeting};
 use telemetrics_web::{
     access_tool, ask, clickhouse, config_tool, demo, doctor, import, journal_tool, logging, memory, parsers, reparse,
-    retention, server, stop, store_move,
+    retention, server, stop, store_move, views_tool,
 };
 
 /// How long work on other threads may take after the server has stopped, before it is left behind.
@@ -63,6 +63,7 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
             print!("{}", retention::dry_run(&args.store.load()?, SystemClock.now()).await?);
             Ok(())
         }),
+        Command::Views(ViewsCommand::Check(args)) => views_tool::run(args),
         Command::Store(StoreCommand::Move(args)) => {
             on_runtime(async { store_move::run(&args.load()?, Arc::new(SystemClock)).await })
         }
@@ -119,6 +120,7 @@ async fn run_demo(args: &DemoArgs) -> Result<(), StartError> {
     let config = args.config(directory.path());
     println!("inventing {} records ...", args.records);
     let data = DataDir::new(directory.path());
+    demo::add_views(&config.views())?;
     let parsers = parsers::load(&config)?.for_store();
     demo::fill(&data, config.collector_number, args.records, args.seed, SystemClock.now(), parsers).await?;
     serve(&config, Role::Serve, None).await

@@ -37,19 +37,23 @@ pub struct Parts {
 pub fn router(parts: Parts) -> Router {
     let mut router = Router::new().route("/healthz", get(health::live));
     router = router.merge(Router::new().route("/metrics", get(metrics::show)).with_state(parts.watched));
-    let collects = parts.collector.is_some();
+    let mut of_people = None;
+    if let Some(state) = parts.questions {
+        let views = state.views.clone();
+        let quarantine = match &parts.collector {
+            Some((collector, _)) => pages_of_quarantine(collector.clone()),
+            None => {
+                operations_of_web(state.clone()).route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere))
+            }
+        };
+        of_people = Some((quarantine.merge(edits(state.clone())).merge(questions(state)), views));
+    }
     if let Some((state, ingest)) = parts.collector {
-        if parts.questions.is_some() {
-            router = router.merge(pages_of_quarantine(state.clone()));
-        }
         router = router.merge(operations(state)).merge(probes(ingest));
     }
-    if let Some(state) = parts.questions {
-        if !collects {
-            router = router.merge(operations_of_web(state.clone()));
-            router = router.route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere));
-        }
-        router = router.merge(edits(state.clone())).merge(questions(state));
+    if let Some((pages, views)) = of_people {
+        // Pages have the tabs of views; what probes ask for does without, and so does who may not see them.
+        router = router.merge(pages.route_layer(from_fn_with_state(views, pages::tabs::with_views)));
     }
     let router = router.route_layer(from_fn_with_state(parts.access, guard));
     router.fallback(nothing_here).method_not_allowed_fallback(other_method).layer(map_response(headers::add))
@@ -155,6 +159,8 @@ fn questions(state: AppState) -> Router {
         .route("/telemetryui/updates", get(api::updates::show))
         .route(pages::address::OVERVIEW, get(pages::overview::show))
         .route(pages::address::STATUS, get(pages::status::show))
+        .route(pages::address::VIEW, get(pages::view::show))
+        .route("/telemetryui/plugins/{name}/{file}", get(pages::view::file))
         .route(pages::address::API, get(pages::api::show))
         .route("/telemetryui/api/ask", get(pages::api::ask))
         .route(pages::address::ASSET, get(pages::assets::serve))

@@ -33,7 +33,7 @@ use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::metrics::{Answering, Quotas, Watched};
 use crate::pages::status::About;
-use crate::parsers::Watched;
+use crate::parsers;
 use crate::peer::Proxies;
 use crate::reload::{self, admitted};
 use crate::role::Role;
@@ -41,6 +41,7 @@ use crate::routes::{self, PAGES, Parts};
 use crate::server::{self, Connections, Front};
 use crate::state::{Acknowledged, AppState, CollectorState};
 use crate::tls::Certificate;
+use crate::views::Views;
 
 /// How long the store may take for what is left when the server stops; the rest stays in the journal.
 const LAST_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -90,8 +91,8 @@ impl Server {
         role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let watched = role.collects().then(|| Watched::open(config.parsers_dir.as_deref())).transpose()?;
-        let parsers = watched.as_ref().map(|watched| watched.parsers().clone()).unwrap_or_default();
+        let own_parsers = role.collects().then(|| parsers::Watched::open(config.parsers_dir.as_deref())).transpose()?;
+        let parsers = own_parsers.as_ref().map(|own| own.parsers().clone()).unwrap_or_default();
         let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();
         let mut collecting = None;
@@ -111,6 +112,7 @@ impl Server {
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
             let stacks = StackBook::default();
+            let views = Views::start(config.views(), statements.clone(), Arc::clone(&clock)).await;
             questions = Some(AppState {
                 analytics,
                 statements,
@@ -121,13 +123,14 @@ impl Server {
                 workers,
                 collector,
                 about,
+                views,
                 clock: Arc::clone(&clock),
             });
         }
         let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
         let admission = collecting.as_ref().map(|collecting| collecting.state.admission.clone());
         let reloadable =
-            reload::Parts { access: access.clone(), certificate: certificate.clone(), admission, parsers: watched };
+            reload::Parts { access: access.clone(), certificate: certificate.clone(), admission, parsers: own_parsers };
         let front = Front { certificate, proxies: Proxies::new(&config.trusted_proxies) };
         let watched = Watched {
             connections: connections.clone(),

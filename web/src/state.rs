@@ -18,6 +18,7 @@ use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
 use crate::pages::status::About;
+use crate::views::Views;
 
 /// Shared by all handlers of API and pages.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub struct AppState {
     pub collector: Option<Collector>,
     /// What the process knows about itself.
     pub about: Arc<About>,
+    /// What operators added to the pages.
+    pub views: Views,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

@@ -36,9 +36,17 @@ pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, 
     builds.truncate(BUILDS_MAX);
     let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();
+    Ok(Offered { classifications, systems: systems(view).await?, builds })
+}
+
+/// The systems that occur, by name.
+///
+/// # Errors
+/// As the store's: see [`Error`].
+pub async fn systems(view: &View) -> Result<Vec<String>, Error> {
     let mut systems = distinct(plan(view, "system_name", None)?).await?;
     systems.sort_unstable();
-    Ok(Offered { classifications, systems, builds })
+    Ok(systems)
 }
 
 /// The plan behind the builds of [`offered`].

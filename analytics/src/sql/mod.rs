@@ -26,6 +26,7 @@ mod payloads;
 mod planner;
 mod statement;
 mod tables;
+mod template;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use expression::{EXPRESSION_BYTES_MAX, EXPRESSION_OPERATORS_MAX};
 pub(crate) use payloads::{ATTRIBUTE, attribute_pattern};
 pub use statement::{OPERATORS_MAX, STATEMENT_BYTES_MAX};
 pub use tables::CRASHES;
+pub use template::{Bound, Literal, Template};
 
 use crate::error::Error;
 use crate::rows::Rows;
@@ -79,9 +81,21 @@ pub(crate) fn guards() -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
 /// # Errors
 /// [`Error::Invalid`] says what is refused or wrong, [`Error::TooMuch`] what is too large.
 pub async fn answer(view: &View, statement: &str, limits: &SqlLimits) -> Result<Rows, Error> {
+    answer_read(view, statement::read(statement)?, limits).await
+}
+
+/// As [`answer`], of a template with its values.
+///
+/// # Errors
+/// As [`answer`].
+pub async fn answer_bound(view: &View, statement: &Bound, limits: &SqlLimits) -> Result<Rows, Error> {
+    answer_read(view, statement.read()?, limits).await
+}
+
+async fn answer_read(view: &View, statement: Statement, limits: &SqlLimits) -> Result<Rows, Error> {
     let state = view.sql_state(limits)?;
     let asked = Asked { view, limits, state: &state };
-    let frame = match statement::read(statement)? {
+    let frame = match statement {
         Statement::Rows(query) => DataFrame::new(state.clone(), asked.plan(query)?),
         Statement::Plan(query) => described::plan(&state, asked.plan(query)?).await?,
         Statement::Columns(query) => described::columns(&state, &asked.plan(query)?)?,

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use telemetrics_schema::columns::RECORDS;
 
 use super::functions::is_function;
@@ -25,6 +25,8 @@ pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
 pub const OPERATORS_MAX: usize = 1_000;
 /// Deepest nesting of parentheses, calls and subqueries.
 const NESTING_MAX: usize = 50;
+/// What is read, as errors call it.
+const A_STATEMENT: &str = "a statement";
 /// The grammar of statements.
 const DIALECT: GenericDialect = GenericDialect {};
 /// Longest part of a statement that an error repeats, in characters.
@@ -50,7 +52,15 @@ pub(super) enum Statement {
 /// # Errors
 /// [`Error::Invalid`] when it is none, or none that only asks; [`Error::TooMuch`] when it is too long or too deep.
 pub(super) fn read(text: &str) -> Result<Statement, Error> {
-    let mut statements = parse(text)?;
+    read_tokens(tokens(text)?)
+}
+
+/// As [`read`], of a text that was taken apart.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_tokens(tokens: Vec<TokenWithSpan>) -> Result<Statement, Error> {
+    let mut statements = parse(tokens)?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err(Error::Invalid("one statement is answered at a time, and there has to be one".to_owned()));
     };
@@ -69,8 +79,8 @@ pub(super) fn read(text: &str) -> Result<Statement, Error> {
 /// # Errors
 /// As [`read`]; [`Error::TooMuch`] above `bytes_max`, or `operators_max` keywords and operators.
 pub(super) fn of_expression(text: &str, bytes_max: usize, operators_max: usize) -> Result<Box<Query>, Error> {
-    let what = ("an expression", bytes_max, operators_max);
-    let mut parser = parser(text, what)?;
+    let what = "an expression";
+    let mut parser = parser(tokens_of(text, what, bytes_max)?, what, operators_max)?;
     parser.parse_expr().and_then(|_| parser.expect_token(&Token::EOF)).map_err(not_parsed)?;
     // By itself the text is one expression and nothing else, so that it is one inside of parentheses too; the ends of
     // lines are for comments.
@@ -80,17 +90,28 @@ pub(super) fn of_expression(text: &str, bytes_max: usize, operators_max: usize) 
     }
 }
 
-fn parse(text: &str) -> Result<Vec<Parsed>, Error> {
-    parser(text, ("a statement", STATEMENT_BYTES_MAX, OPERATORS_MAX))?.parse_statements().map_err(not_parsed)
+/// Takes the text of a statement apart.
+///
+/// # Errors
+/// [`Error::Invalid`] when that cannot be done, [`Error::TooMuch`] when it is too long.
+pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Error> {
+    tokens_of(text, A_STATEMENT, STATEMENT_BYTES_MAX)
 }
 
-/// A parser of a text that has at most so many bytes, and so many keywords and operators.
-fn parser(text: &str, (what, bytes_max, operators_max): (&str, usize, usize)) -> Result<Parser<'static>, Error> {
+fn tokens_of(text: &str, what: &str, bytes_max: usize) -> Result<Vec<TokenWithSpan>, Error> {
     if text.len() > bytes_max {
         return Err(Error::TooMuch(format!("{what} has at most {bytes_max} bytes")));
     }
     let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location();
-    let tokens = tokens.map_err(|error| Error::Invalid(format!("this is no SQL: {}", shown(&error))))?;
+    tokens.map_err(|error| Error::Invalid(format!("this is no SQL: {}", shown(&error))))
+}
+
+fn parse(tokens: Vec<TokenWithSpan>) -> Result<Vec<Parsed>, Error> {
+    parser(tokens, A_STATEMENT, OPERATORS_MAX)?.parse_statements().map_err(not_parsed)
+}
+
+/// A parser of what has at most so many keywords and operators.
+fn parser(tokens: Vec<TokenWithSpan>, what: &str, operators_max: usize) -> Result<Parser<'static>, Error> {
     if tokens.iter().filter(|token| is_operator(&token.token)).count() > operators_max {
         return Err(Error::TooMuch(format!("{what} has at most {operators_max} keywords and operators")));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Query, State};
@@ -11,14 +12,15 @@ use axum::response::Response;
 use serde::Deserialize;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::crashes::guilties_of;
-use telemetrics_analytics::sql::{CRASHES, STATEMENT_BYTES_MAX, SqlLimits};
+use telemetrics_analytics::sql::{Bound, CRASHES, STATEMENT_BYTES_MAX, SqlLimits};
 use telemetrics_analytics::{Analytics, Error, View, sql};
+use telemetrics_schema::TimestampUs;
 
 use super::params::{Pairs, no_duplicates};
 use super::{said, with_pending};
 use crate::config::Sql;
 use crate::error::{InvalidParameter, WebError};
-use crate::formats::{self, AnswerCounts, Choice, Deadline, Form, Format, Workers};
+use crate::formats::{self, AnswerCounts, Choice, Deadline, Form, Format, Slot, Workers};
 use crate::openapi::{answers, parameters};
 use crate::state::AppState;
 
@@ -53,6 +55,45 @@ impl Statements {
     pub fn counts(&self) -> AnswerCounts {
         self.workers.counts()
     }
+
+    /// The columns that the answer to `statement` has; nothing of it is read, and no turn is needed.
+    ///
+    /// # Errors
+    /// [`WebError::Question`] says what is refused, or that it took too long.
+    pub async fn columns(&self, statement: Bound, now: TimestampUs) -> Result<SchemaRef, WebError> {
+        let (view, limits) = (self.analytics.at(now).await?, self.limits);
+        let columns = async move { Ok(sql::answer_bound(&view, &statement, &limits).await?.schema()) };
+        self.workers.run(columns, None, Deadline::after(self.time_limit)).await
+    }
+
+    /// Waits for a turn, then for what was acknowledged; `text` is the statement.
+    ///
+    /// # Errors
+    /// [`WebError`] when others take too long, or the store cannot be read.
+    pub async fn begin(state: &AppState, text: &str) -> Result<Turn, WebError> {
+        let Self { analytics, workers, limits, time_limit } = state.statements.clone();
+        let slot = workers.slot().await?;
+        let deadline = Deadline::after(time_limit);
+        let asked = state.ask_of(&analytics, state.clock.now()).await?;
+        let view = with_guilties(state, asked.view, text).await?;
+        Ok(Turn { view, pending: asked.pending, limits, workers, slot, deadline })
+    }
+}
+
+/// The turn of one statement.
+pub struct Turn {
+    /// What it sees.
+    pub view: View,
+    /// Acknowledged records that it does not see.
+    pub pending: usize,
+    /// What it may take.
+    pub limits: SqlLimits,
+    /// What it runs on.
+    pub workers: Arc<Workers>,
+    /// Its right to run.
+    pub slot: Slot,
+    /// When its answer has to be whole.
+    pub deadline: Deadline,
 }
 
 /// Answers a statement in the format that was asked for.
@@ -79,17 +120,12 @@ pub async fn answer(
     let format = format(&pairs)?;
     let body = body.map_err(|_| Error::TooMuch(format!("a statement has at most {STATEMENT_BYTES_MAX} bytes")))?;
     let statement = statement(&headers, &body)?;
-    let statements = state.statements.clone();
-    let slot = statements.workers.slot().await?;
-    let deadline = Deadline::after(statements.time_limit);
-    let asked = state.ask_of(&statements.analytics, state.clock.now()).await?;
-    let view = with_guilties(&state, asked.view, &statement).await?;
-    let limits = statements.limits;
+    let Turn { view, pending, limits, workers, slot, deadline } = Statements::begin(&state, &statement).await?;
     // All of it happens on threads with room on their stacks.
     let rows = async move { sql::answer(&view, &statement, &limits).await };
     let form = Form { choice: Choice::of(format, &Format::ALL, &headers), fields: None, version };
-    let response = formats::answer_within(&statements.workers, rows, form, Some(slot), deadline).await?;
-    Ok(with_pending(response, asked.pending))
+    let response = formats::answer_within(&workers, rows, form, Some(slot), deadline).await?;
+    Ok(with_pending(response, pending))
 }
 
 /// The view with the causes of crashes, where the statement may ask for them.

@@ -148,7 +148,7 @@ mod tests {
     fn lines_of(kind: Kind, values: &[f64]) -> Option<u8> {
         let series = values.iter().map(|value| Series { name: String::new(), values: vec![Some(*value), None] });
         let names = vec![String::new(), String::new()];
-        whole_lines(&Chart { title: String::new(), kind, category: "", names, series: series.collect() })
+        whole_lines(&Chart { title: String::new(), kind, category: "".into(), names, series: series.collect() })
     }
 
     #[test]

@@ -5,7 +5,11 @@
 
 pub mod colours;
 mod draw;
+pub mod matrix;
+pub mod share;
 mod tidy;
+
+use std::borrow::Cow;
 
 use crate::pages::text;
 
@@ -39,7 +43,7 @@ pub struct Chart {
     /// How.
     pub kind: Kind,
     /// What a category is, for instance `build`.
-    pub category: &'static str,
+    pub category: Cow<'static, str>,
     /// The categories in their order, at most [`CATEGORIES_MAX`].
     pub names: Vec<String>,
     /// The series, at most [`SERIES_MAX`].
@@ -93,7 +97,8 @@ impl Chart {
     pub fn figure(&self) -> Figure {
         let chart = self.within_limits();
         let svg = (!chart.names.is_empty() && !chart.series.is_empty()).then(|| draw::svg(&chart)).flatten();
-        let head = [chart.category.to_owned()].into_iter().chain(chart.series.iter().map(|series| series.name.clone()));
+        let head =
+            [chart.category.to_string()].into_iter().chain(chart.series.iter().map(|series| series.name.clone()));
         let row = |(place, name): (usize, &String)| Row {
             name: name.clone(),
             values: chart.series.iter().map(|series| shown(series.values.get(place).copied().flatten())).collect(),
@@ -137,7 +142,7 @@ mod tests {
         Chart {
             title: "Records by build".to_owned(),
             kind,
-            category: "build",
+            category: "build".into(),
             names: (0..names).map(|at| format!("{}", 40_000 + at)).collect(),
             series: (0..series).map(|of| Series::counts(format!("class <{of}>"), values(of))).collect(),
         }

@@ -9,20 +9,20 @@ use super::load::Value;
 
 /// One `key = value` of the file.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Dotted key, sections included.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What the file says.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// Line of the key, counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 /// All entries of `text`, in the order of their lines. A section that is empty is an entry too, so that it is not lost.
 ///
 /// # Errors
 /// The line and the reason why this is no TOML.
-pub(super) fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
+pub(crate) fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
         (line, error.message().replace('\n', ", "))

@@ -8,7 +8,7 @@ use telemetrics_collector::quarantine::QUOTA_PER_BODY;
 
 use super::error::{ConfigError, Problem};
 use super::file::{self, Entry};
-use super::settings::{QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS, Setting};
+use super::settings::{QUOTA_PER_SEGMENT, SEGMENT_PER_BODY, SETTINGS};
 use super::store::Password;
 use super::{Access, Config};
 
@@ -38,7 +38,7 @@ pub enum Value {
 
 impl Value {
     /// The value as an error message repeats it.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Text(text) if text.chars().count() > SHOWN_CHARS => {
                 format!("{:?}...", text.chars().take(SHOWN_CHARS).collect::<String>())
@@ -246,11 +246,15 @@ fn unknown(key: &str) -> String {
         return format!("`{key}` is a section; its keys are {}", inside.join(", "));
     }
     let shown: String = key.chars().take(SHOWN_CHARS).collect();
-    let nearest = SETTINGS.iter().max_by(|a, b| likeness(a, key).total_cmp(&likeness(b, key)));
-    match nearest {
-        Some(Setting { key: nearest, .. }) => format!("unknown key `{shown}`; the nearest known key is `{nearest}`"),
+    match nearest(key, SETTINGS.iter().map(|setting| setting.key)) {
+        Some(nearest) => format!("unknown key `{shown}`; the nearest known key is `{nearest}`"),
         None => format!("unknown key `{shown}`"),
     }
+}
+
+/// The one of `known` that looks most like what was written, with or without its section.
+pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.max_by(|a, b| likeness(a, written).total_cmp(&likeness(b, written)))
 }
 
 fn is_inside(key: &str, section: &str) -> bool {
@@ -258,10 +262,10 @@ fn is_inside(key: &str, section: &str) -> bool {
 }
 
 /// How much a known key looks like what was written, with or without its section.
-fn likeness(setting: &Setting, written: &str) -> f64 {
-    let last = |key: &'static str| key.rsplit('.').next().unwrap_or(key);
-    let whole = strsim::normalized_damerau_levenshtein(setting.key, written);
-    whole.max(strsim::normalized_damerau_levenshtein(last(setting.key), written))
+fn likeness(known: &str, written: &str) -> f64 {
+    let last = known.rsplit('.').next().unwrap_or(known);
+    let whole = strsim::normalized_damerau_levenshtein(known, written);
+    whole.max(strsim::normalized_damerau_levenshtein(last, written))
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

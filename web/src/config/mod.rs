@@ -6,7 +6,7 @@
 mod door;
 pub mod environment;
 mod error;
-mod file;
+pub(crate) mod file;
 mod load;
 mod retention;
 mod setting;
@@ -26,11 +26,15 @@ use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
 
 pub use error::{ConfigError, Problem};
+pub(crate) use load::nearest;
 pub use load::{Given, Overrides, Value};
 pub use store::{ClickHouse, Password, Store};
 
 /// Default of the setting of that name; without a rate it has no effect.
 const BURST_RECORDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+
+/// Name of the directory of views in the data directory, where nobody names another one.
+const VIEWS: &str = "views";
 
 /// One mebibyte in bytes.
 const MIB: u64 = 1024 * 1024;
@@ -84,6 +88,8 @@ pub struct Config {
     pub sql: Sql,
     /// Payload parsers beside those of the program.
     pub parsers_dir: Option<PathBuf>,
+    /// Directory of the files of views; `None` for the usual one.
+    pub views_dir: Option<PathBuf>,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -190,6 +196,14 @@ pub struct Sql {
     pub time_s: u64,
 }
 
+impl Config {
+    /// The directory of the files of views.
+    #[must_use]
+    pub fn views(&self) -> PathBuf {
+        self.views_dir.clone().unwrap_or_else(|| self.data_dir.join(VIEWS))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -216,6 +230,7 @@ impl Default for Config {
             datasets: Datasets::default(),
             sql: Sql::default(),
             parsers_dir: None,
+            views_dir: None,
             retention: telemetrics_schema::expiry::shipped(),
         }
     }

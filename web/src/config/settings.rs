@@ -48,6 +48,14 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| quoted(config.data_dir.display()),
     },
     Setting {
+        key: "views_dir",
+        unit: "",
+        kind: Kind::Path { set: |config, path| config.views_dir = Some(path) },
+        doc: "Directory of the views: each file NAME.toml in it is a page. It may be missing. Without this setting it is views \
+              below data_dir.",
+        show: |config| config.views_dir.as_ref().map_or_else(String::new, |path| quoted(path.display())),
+    },
+    Setting {
         key: "telemetry_ids",
         unit: "",
         kind: Kind::Texts {

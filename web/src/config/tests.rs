@@ -40,6 +40,7 @@ fn every_setting_of_a_file_arrives() {
         allow_anonymous = false
         trusted_proxies = ["192.0.2.1", "10.1.2.3/8"]
         data_dir = "/srv/t"
+        views_dir = "/etc/t/views"
         telemetry_ids = ["one", "two"]
         strict_fields = true
         on_invalid = "quarantine"
@@ -144,6 +145,7 @@ fn every_setting_of_a_file_arrives() {
         },
         datasets: Datasets { quota_bytes: 1_048_576 },
         sql: Sql { statements: 3, threads: 5, memory_bytes: 1_048_576, rows: 7, time_s: 9 },
+        views_dir: Some("/etc/t/views".into()),
         retention: RetentionPolicy {
             default_days: 0,
             rules: vec![

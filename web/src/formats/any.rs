@@ -11,8 +11,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use chrono::DateTime;
 use futures::TryStreamExt;
+use telemetrics_analytics::Error;
 use telemetrics_analytics::rows::Batches;
-use telemetrics_schema::answer;
+use telemetrics_schema::{TimestampUs, answer};
 
 use super::csv_cell::{self, ROW_END};
 use super::fault::Fault;
@@ -102,7 +103,7 @@ fn values(batch: &RecordBatch) -> Result<Vec<Values>, Fault> {
 }
 
 /// The values of a column, by how they are written.
-enum Values {
+pub(crate) enum Values {
     Signed(Int64Array),
     Unsigned(UInt64Array),
     Real(Float64Array),
@@ -114,6 +115,42 @@ enum Values {
 }
 
 impl Values {
+    /// The values of a column of an answer.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when no format has its type.
+    pub(crate) fn read(column: &ArrayRef) -> Result<Self, Error> {
+        Self::of(column).map_err(|fault| Error::Internal(fault.to_string()))
+    }
+
+    /// The value in that row as CSV writes it, without quotes; `None` where there is none.
+    pub(crate) fn text(&self, row: usize) -> Option<String> {
+        if self.is_null(row) {
+            return None;
+        }
+        let mut out = Vec::new();
+        self.write_plain(row, &mut out);
+        Some(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The value in that row as a number, where it is one.
+    pub(crate) fn number(&self, row: usize) -> Option<f64> {
+        match self {
+            _ if self.is_null(row) => None,
+            Self::Real(values) => Some(values.value(row)),
+            Self::Signed(_) | Self::Unsigned(_) | Self::Digits(_) => self.text(row)?.parse().ok(),
+            Self::Truth(_) | Self::Text(_) | Self::Instant(_) => None,
+        }
+    }
+
+    /// The value in that row as an instant, where it is one.
+    pub(crate) fn instant(&self, row: usize) -> Option<TimestampUs> {
+        match self {
+            Self::Instant(values) if !values.is_null(row) => Some(TimestampUs(values.value(row))),
+            _ => None,
+        }
+    }
+
     fn of(column: &ArrayRef) -> Result<Self, Fault> {
         let as_type = |to: DataType| cast(column, &to);
         Ok(match column.data_type() {
@@ -234,6 +271,16 @@ mod tests {
             Some(Ok(Piece::Last(bytes))) => String::from_utf8(bytes.to_vec()).expect("UTF-8"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn values_are_read_one_by_one() {
+        let batch = batch();
+        let of = |name: &str| Values::read(batch.column_by_name(name).expect("a column")).expect("values");
+        assert_eq!((of("n").number(0), of("=u").text(0)), (Some(-1.0), Some(u64::MAX.to_string())));
+        assert_eq!((of("d").number(0), of("d").number(1), of("t").number(0)), (Some(123.45), None, None));
+        assert_eq!((of("at").instant(0), of("at").instant(1)), (Some(TimestampUs(1)), None));
+        assert_eq!((of("day").text(0).as_deref(), of("t").text(1)), (Some("1970-01-02"), None));
     }
 
     #[tokio::test]

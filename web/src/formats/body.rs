@@ -100,6 +100,15 @@ impl Deadline {
         Self { end: Instant::now().checked_add(limit), limit }
     }
 
+    /// What `task` gives, unless the time ends before.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`].
+    pub(super) async fn within<T>(&self, task: impl Future<Output = T>) -> Result<T, Error> {
+        let Some(end) = self.end else { return Ok(task.await) };
+        tokio::time::timeout_at(end, task).await.map_err(|_| self.error())
+    }
+
     fn error(&self) -> Error {
         Error::TooMuch(format!("it took longer than {} s", self.limit.as_secs()))
     }
@@ -113,11 +122,8 @@ pub(super) struct Received {
 
 impl Received {
     async fn recv(&mut self) -> Option<Result<Piece, Fault>> {
-        let Some(end) = self.deadline.end else { return self.pieces.recv().await };
-        match tokio::time::timeout_at(end, self.pieces.recv()).await {
-            Ok(piece) => piece,
-            Err(_) => Some(Err(Fault::Question(self.deadline.error()))),
-        }
+        let piece = self.deadline.within(self.pieces.recv()).await;
+        piece.unwrap_or_else(|late| Some(Err(Fault::Question(late))))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use telemetrics_analytics::Error;
 
 use super::fault::Fault;
+use crate::error::WebError;
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,16 @@ impl Outcome {
         (Self::Failed, "failed"),
         (Self::NoTurn, "no_turn"),
     ];
+
+    /// That of a job whose answer is not a stream; `None` when nobody waited for it any more.
+    pub(super) fn of_job<T>(outcome: Option<&Result<T, WebError>>) -> Self {
+        match outcome {
+            None => Self::Left,
+            Some(Ok(_)) => Self::Whole,
+            Some(Err(WebError::Question(Error::TooMuch(_) | Error::Invalid(_)))) => Self::Refused,
+            Some(Err(_)) => Self::Failed,
+        }
+    }
 
     /// That of a job.
     pub(super) fn of(outcome: &Result<(), Fault>) -> Self {

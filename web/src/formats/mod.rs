@@ -22,6 +22,7 @@ mod sink;
 mod table;
 mod workers;
 
+pub(crate) use any::Values;
 pub use body::{Deadline, Form, answer, answer_within};
 pub use choice::{Choice, Coding, Format};
 pub use counts::AnswerCounts;

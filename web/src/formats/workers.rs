@@ -5,9 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetrics_analytics::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::body::Deadline;
 use super::counts::{AnswerCounts, Outcome, Present, Tally};
 use crate::error::WebError;
 
@@ -116,6 +118,35 @@ impl Workers {
         self.tally.read()
     }
 
+    /// Does `job` on these threads, holding `slot`, until its end, the deadline, or until nobody waits any more.
+    ///
+    /// # Errors
+    /// What the job fails with, and [`Error::TooMuch`] at the end of the time.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = Result<T, WebError>> + Send + 'static,
+        slot: Option<Slot>,
+        deadline: Deadline,
+    ) -> Result<T, WebError> {
+        let (mut sender, receiver) = oneshot::channel();
+        self.spawn(async move {
+            let outcome = tokio::select! {
+                () = sender.closed() => None,
+                outcome = job => Some(outcome),
+            };
+            if let Some(slot) = slot {
+                slot.tally.ended(Outcome::of_job(outcome.as_ref()));
+            }
+            if let Some(outcome) = outcome {
+                let _nobody_wants_it = sender.send(outcome);
+            }
+        });
+        match deadline.within(receiver).await? {
+            Ok(outcome) => outcome,
+            Err(_) => Err(WebError::Question(Error::Internal("a job ended without an answer".to_owned()))),
+        }
+    }
+
     pub(super) fn spawn(&self, job: impl Future<Output = ()> + Send + 'static) {
         self.handle.spawn(job);
     }
@@ -156,5 +187,34 @@ mod tests {
         assert!(counts.outcomes().any(|outcome| outcome == ("no_turn", 1)));
         slots.pop();
         workers.slot().await.expect("a slot that is free again");
+    }
+
+    #[tokio::test]
+    async fn a_job_gives_its_answer_and_its_slot_back() {
+        let workers = Workers::start().expect("threads");
+        let slot = workers.slot().await.expect("a slot");
+        assert_eq!(workers.run(async { Ok(7) }, Some(slot), Deadline::none()).await.expect("an answer"), 7);
+        assert_eq!(workers.turns.available_permits(), EXPORTS_MAX);
+        let fails = async { Err::<(), _>(WebError::Impossible("no".to_owned())) };
+        assert!(matches!(workers.run(fails, None, Deadline::none()).await, Err(WebError::Impossible(_))));
+    }
+
+    #[tokio::test]
+    async fn a_job_without_an_end_is_dropped_at_the_end_of_its_time() {
+        let workers = Workers::start().expect("threads");
+        let held = Arc::new(());
+        let job = {
+            let held = Arc::clone(&held);
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+                Ok(())
+            }
+        };
+        let late = workers.run(job, None, Deadline::after(Duration::ZERO)).await;
+        assert!(matches!(late, Err(WebError::Question(Error::TooMuch(_)))), "{late:?}");
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 }

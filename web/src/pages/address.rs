@@ -26,6 +26,8 @@ pub const API: &str = "/telemetryui/api";
 pub const OVERVIEW: &str = "/telemetryui/overview";
 /// The page Status.
 pub const STATUS: &str = "/telemetryui/status";
+/// The page of a view, as a route with its parameter.
+pub const VIEW: &str = "/telemetryui/plugins/{name}";
 /// The records API.
 pub const API_RECORDS: &str = "/api/records";
 /// All records that pass filters, as a file.
@@ -43,6 +45,12 @@ pub fn record(id: RecordId) -> String {
 #[must_use]
 pub fn api_record(id: RecordId) -> String {
     format!("{API_RECORDS}/{id}")
+}
+
+/// The page of the view of that name, which has nothing that an address has to escape.
+#[must_use]
+pub fn view(name: &str) -> String {
+    format!("/telemetryui/plugins/{name}")
 }
 
 /// `path` with `pairs` as its query string.

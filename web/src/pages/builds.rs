@@ -37,7 +37,7 @@ fn drawn(counts: &Counts) -> (Chart, Vec<String>) {
     let chart = Chart {
         title: "Records by build".to_owned(),
         kind: Kind::Columns,
-        category: "build",
+        category: "build".into(),
         names: shown.iter().map(|(build, _)| build.to_string()).collect(),
         series: vec![Series::counts("records", shown.iter().map(|(_, records)| *records))],
     };

@@ -99,10 +99,10 @@ impl Form {
         };
         Self {
             severities: severities(given.value("severity")),
-            classification: field("classification", offered(&patterns(&offer.classifications))),
+            classification: field("classification", offered_within(&patterns(&offer.classifications))),
             machine_id: field("machine_id", Vec::new()),
-            system_name: field("system_name", offered(&offer.systems)),
-            build: field("build", offered(&offer.builds)),
+            system_name: field("system_name", offered_within(&offer.systems)),
+            build: field("build", offered_within(&offer.builds)),
             created_in_days: field("created_in_days", Vec::new()),
             days: None,
             severity_is_wrong: wrong == Some("severity"),
@@ -138,7 +138,7 @@ fn patterns(classes: &[String]) -> Vec<String> {
 }
 
 /// As many values as fit. One that holds control characters cannot be typed and is not offered.
-fn offered(values: &[String]) -> Vec<String> {
+pub(super) fn offered_within(values: &[String]) -> Vec<String> {
     let mut left_bytes = OFFER_BYTES;
     let typeable = values.iter().filter(|value| !value.is_empty() && !value.chars().any(char::is_control));
     typeable
@@ -197,10 +197,10 @@ mod tests {
     #[test]
     fn an_offer_has_a_limit() {
         let many: Vec<String> = (0..10_000).map(|n| format!("<{n:04}>")).collect();
-        let given = offered(&many);
+        let given = offered_within(&many);
         let used: usize = given.iter().map(|value| html_bytes(value)).sum();
         assert!(used <= OFFER_BYTES && used + html_bytes(&many[0]) > OFFER_BYTES);
-        assert!(offered(&strings(&["a\0b", ""])).is_empty());
+        assert!(offered_within(&strings(&["a\0b", ""])).is_empty());
     }
 
     #[test]

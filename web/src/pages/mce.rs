@@ -62,7 +62,7 @@ pub(super) fn by_week_chart(trend: &Trend) -> Chart {
     Chart {
         title: "Events by week".to_owned(),
         kind: Kind::Stacked,
-        category: "week",
+        category: "week".into(),
         names: trend.buckets.iter().skip(before).map(|begin| week(begin).unwrap_or_default()).collect(),
         series: series
             .into_iter()
@@ -86,7 +86,7 @@ fn last_part(class: &str) -> String {
 fn bars(title: &str, category: &'static str, rows: impl Iterator<Item = (String, u64)>) -> Chart {
     let (names, records): (Vec<String>, Vec<u64>) = rows.take(BARS_MAX).unzip();
     let series = vec![Series::counts("records", records)];
-    Chart { title: title.to_owned(), kind: Kind::Bars, category, names, series }
+    Chart { title: title.to_owned(), kind: Kind::Bars, category: category.into(), names, series }
 }
 
 fn by_class(counts: &Counts) -> Chart {

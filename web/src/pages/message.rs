@@ -27,11 +27,16 @@ pub fn failed(error: &WebError) -> Response {
 
 /// The same with a page that `change` has changed.
 pub fn failed_with(error: &WebError, change: impl FnOnce(MessagePage) -> MessagePage) -> Response {
+    render_failed(error, &change(MessagePage::new(title(error.status()), &error.to_string())))
+}
+
+/// The answer that shows `page` because of `error`.
+pub fn render_failed(error: &WebError, page: &impl Template) -> Response {
     let status = error.status();
     if status.is_server_error() {
         tracing::error!(%error, "a page failed");
     }
-    let mut response = render(status, &change(MessagePage::new(title(status), &error.to_string())));
+    let mut response = render(status, page);
     error.mark(response.headers_mut());
     response
 }

@@ -23,18 +23,24 @@ pub mod record;
 pub mod records;
 pub mod stats;
 pub mod status;
+pub mod tabs;
 pub mod text;
 pub mod thermal;
 pub mod updates;
+pub mod view;
 
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+
+use tabs::ViewTab;
 
 /// Largest HTML of a page in bytes.
 pub const PAGE_LIMIT_BYTES: usize = 150_000;
@@ -109,6 +115,9 @@ pub struct Shell {
     title: String,
     current: Option<Tab>,
     tabs: &'static [Tab],
+    /// The tabs of views, and the address of the one that the page is.
+    views: Arc<[ViewTab]>,
+    current_view: Option<String>,
     stylesheet: &'static str,
     icon: &'static str,
     version: &'static str,
@@ -122,14 +131,26 @@ impl Shell {
             title: title.into(),
             current,
             tabs: &TABS,
+            views: tabs::of_views(),
+            current_view: None,
             stylesheet: assets::STYLESHEET.address(),
             icon: assets::ICON.address(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
 
+    /// The frame of the page of a view.
+    #[must_use]
+    pub fn of_view(title: impl Into<String>, name: &str) -> Self {
+        Self { current_view: Some(address::view(name)), ..Self::new(title, None) }
+    }
+
     fn is_current(&self, tab: &Tab) -> bool {
         self.current.as_ref() == Some(tab)
+    }
+
+    fn is_current_view(&self, tab: &ViewTab) -> bool {
+        self.current_view.as_ref() == Some(&tab.address)
     }
 }
 

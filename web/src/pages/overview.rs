@@ -112,7 +112,7 @@ fn by_build(rates: &[BuildRates]) -> Chart {
     Chart {
         title: "Crashing machines per 1,000 by build".to_owned(),
         kind: Kind::Columns,
-        category: "build",
+        category: "build".into(),
         names: all.iter().map(|rates| rates.exposure.build.clone()).collect(),
         series: vec![Series { name: "per 1,000 machines".to_owned(), values }],
     }

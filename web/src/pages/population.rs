@@ -80,7 +80,7 @@ fn drawn(days: Option<i64>, groups: &[Machines]) -> Chart {
     Chart {
         title: title(days),
         kind: Kind::Stacked,
-        category: "build",
+        category: "build".into(),
         series: vec![series("internal", false), series("external", true)],
         names: builds,
     }

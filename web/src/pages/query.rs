@@ -44,14 +44,20 @@ impl Given {
     /// # Errors
     /// When it is longer than [`QUERY_LIMIT_BYTES`] or has more than [`PARAMETERS_MAX`] parameters.
     pub fn parse(query: &str) -> Result<Self, Problem> {
+        let Self { pairs } = Self::with_empty(query)?;
+        Ok(Self { pairs: pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect() })
+    }
+
+    /// As [`Given::parse`], with what is empty.
+    ///
+    /// # Errors
+    /// As [`Given::parse`].
+    pub fn with_empty(query: &str) -> Result<Self, Problem> {
         let too_much = |message: String| Problem { parameter: None, message };
         if query.len() > QUERY_LIMIT_BYTES {
             return Err(too_much(format!("The filters are longer than {QUERY_LIMIT_BYTES} bytes.")));
         }
-        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect();
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         if pairs.len() > PARAMETERS_MAX {
             return Err(too_much(format!("There are more than {PARAMETERS_MAX} filters.")));
         }

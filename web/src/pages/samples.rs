@@ -30,7 +30,7 @@ use super::record::{Neighbours, RecordPage};
 use super::records::{Found, PAGE_ROWS, RecordsPage};
 use super::status::{About, Found as FoundStatus, StatusPage};
 use super::updates::UpdatesPage;
-use super::{BUILDS_TAB, example};
+use super::{BUILDS_TAB, example, tabs, view};
 use crate::charts::{CATEGORIES_MAX, Chart, Kind, Series};
 
 /// Text that would be markup, leave an attribute, or rearrange what stands beside it.
@@ -51,9 +51,12 @@ pub(super) fn all() -> &'static [Sample] {
 }
 
 static ALL: LazyLock<Vec<Sample>> = LazyLock::new(|| {
-    let mut all = general();
-    all.extend(super::crashes::samples::all());
-    all
+    tabs::with(view::samples::most_tabs(), || {
+        let mut all = general();
+        all.extend(super::crashes::samples::all());
+        all.extend(view::samples::all());
+        all
+    })
 });
 
 fn general() -> Vec<Sample> {
@@ -130,7 +133,7 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
     let chart = |kind, series_count: usize| Chart {
         title: "Records by build".to_owned(),
         kind,
-        category: "build",
+        category: "build".into(),
         names: (0..CATEGORIES_MAX).map(|at| format!("{name}{at}")).collect(),
         series: (0..series_count).map(|at| Series::counts(format!("{at}{series}"), 0..CATEGORIES_MAX as u64)).collect(),
     };

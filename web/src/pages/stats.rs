@@ -10,14 +10,12 @@ use telemetrics_analytics::questions::records;
 
 use super::numbers::{self, Numbers, Question, Same, Subject};
 use super::{STATS_TAB, text};
-use crate::charts::{Chart, Figure, Kind, Series};
+use crate::charts::Figure;
+use crate::charts::share::{self, SHARES_MAX};
 use crate::error::WebError;
 use crate::state::AppState;
 
 const SUBJECT: Subject = Subject { tab: STATS_TAB, of_one_system: false, not_here: &[] };
-
-/// Most groups that a chart tells apart; all others are one bar.
-const SHARES_MAX: usize = 12;
 
 /// Answers with the page.
 pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
@@ -45,19 +43,13 @@ async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
     Ok(Numbers { figures, notes: vec![format!("{} in all.", text::records(total))], same, pending: None })
 }
 
-fn shares(title: &str, category: &'static str, counts: &Counts, total: u64) -> Figure {
-    let told: u64 = counts.groups.iter().map(|group| group.records).sum();
-    let others = total.saturating_sub(told);
-    let groups = counts.groups.iter().map(|group| (name(&group.key), group.records));
-    let groups: Vec<(String, u64)> = groups.chain((others > 0).then(|| ("all others".to_owned(), others))).collect();
-    let chart = Chart {
-        title: title.to_owned(),
-        kind: Kind::Bars,
-        category,
-        names: groups.iter().map(|(name, records)| format!("{} {name}", percent(*records, total))).collect(),
-        series: vec![Series::counts("records", groups.iter().map(|(_, records)| *records))],
-    };
-    chart.figure()
+fn shares(title: &str, category: &str, counts: &Counts, total: u64) -> Figure {
+    // Shares need no more than a few digits.
+    #[allow(clippy::cast_precision_loss)]
+    let part = |records: u64| records as f64;
+    let others = total.saturating_sub(counts.groups.iter().map(|group| group.records).sum());
+    let told = counts.groups.iter().map(|group| (name(&group.key), part(group.records))).collect();
+    share::shares(title, category, "records", told, part(others)).figure()
 }
 
 fn name(key: &Key) -> String {
@@ -65,17 +57,6 @@ fn name(key: &Key) -> String {
         Key::Classification(text) | Key::Platform(text) | Key::System(text) => text.clone(),
         Key::Build { build, .. } => build.clone(),
         Key::Severity(severity) => text::severity(*severity),
-    }
-}
-
-/// A share as people read it: what is more than nothing never is 0 %.
-fn percent(part: u64, total: u64) -> String {
-    // Shares need no more than a few digits.
-    #[allow(clippy::cast_precision_loss)]
-    let share = 100.0 * part as f64 / total.max(1) as f64;
-    match share {
-        share if part > 0 && share < 0.1 => "<0.1 %".to_owned(),
-        share => format!("{share:.1} %"),
     }
 }
 
@@ -92,11 +73,5 @@ mod tests {
         let names: Vec<&str> = figure.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["75.0 % high", "12.5 % 9", "12.5 % all others"]);
         assert_eq!(figure.rows[2].values, ["1"]);
-    }
-
-    #[test]
-    fn shares_are_readable() {
-        assert_eq!(percent(1, 3), "33.3 %");
-        assert_eq!((percent(1, 1_000_000), percent(0, 0)), ("<0.1 %".to_owned(), "0.0 %".to_owned()));
     }
 }

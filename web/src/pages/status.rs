@@ -154,7 +154,7 @@ pub(super) fn by_hour(hours: &Trend) -> Chart {
     Chart {
         title: "Records received by hour".to_owned(),
         kind: Kind::Columns,
-        category: "hour",
+        category: "hour".into(),
         names: hours.buckets.iter().map(name).collect(),
         series: vec![Series::counts("records", records)],
     }
@@ -166,7 +166,7 @@ fn by_day(sizes: &DaySizes) -> Chart {
     Chart {
         title: "Records stored by day".to_owned(),
         kind: Kind::Columns,
-        category: "day",
+        category: "day".into(),
         names: days.iter().map(|(day, _)| date(*day).unwrap_or_default()).collect(),
         series: vec![Series::counts("records", days.iter().map(|(_, size)| size.rows))],
     }

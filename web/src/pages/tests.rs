@@ -108,7 +108,9 @@ fn every_page_can_be_read_aloud_and_used_with_keys() {
 #[test]
 fn every_page_shows_all_tabs() {
     each(|sample, page| {
-        let tabs = TABS.map(|tab| tab.label.to_owned());
+        let tabs = TABS.map(|tab| tab.label.to_owned()).into_iter();
+        let of_views = super::view::samples::most_tabs();
+        let tabs: Vec<String> = tabs.chain(of_views.iter().map(|tab| tab.label.clone())).collect();
         must(texts(page, "header nav a") == tabs, "other tabs")?;
         let current = select(page, "header nav a[aria-current=page]").len();
         must(current == usize::from(sample.template != "message.html"), "another number of current tabs")
@@ -306,6 +308,27 @@ fn a_hostile_payload_is_text_with_its_first_line_end() {
     let visible = HOSTILE.replace('\u{202e}', "[U+202E]").replace('\0', "␀");
     assert!(payload.starts_with(&format!("\n{visible}")), "{}", &payload[..80]);
     assert!(texts(&page, ".note")[0].contains("Only the first part is shown"));
+}
+
+#[test]
+fn a_view_shows_its_rows_the_form_and_where_they_are_from() {
+    let ordinary = page("view.html", "ordinary");
+    assert_eq!(texts(&ordinary, "h1"), ["Records"]);
+    assert_eq!(texts(&ordinary, ".numbers tbody th"), ["043", "143", "243"]);
+    let files = attributes(&ordinary, "#same + ul a", "href");
+    assert!(files[0].starts_with("/telemetryui/plugins/view-0/rows.csv?p0_"), "{files:?}");
+    assert_eq!(texts(&ordinary, "#same + ul a"), ["CSV", "Parquet", "JSON"]);
+    assert!(texts(&ordinary, "pre")[0].starts_with("SELECT '01"), "{:?}", texts(&ordinary, "pre"));
+    assert_eq!(texts(&ordinary, "select option[selected]").len(), 1);
+    let matrix = page("view.html", "matrix");
+    assert_eq!(texts(&matrix, ".matrix tfoot td"), ["21", "21", "21", "63"]);
+    assert_eq!(texts(&page("view.html", "table"), ".rows tbody tr:first-child td"), ["043", "043", "7"]);
+    for what in ["nothing", "no rows", "no matrix"] {
+        assert_eq!(texts(&page("view.html", what), ".empty"), ["Nothing to show."], "{what}");
+    }
+    let broken = page("view.html", "broken");
+    assert!(texts(&broken, "#problem")[0].contains("cannot be shown: ") && select(&broken, "form, figure").is_empty());
+    assert!(select(&page("view.html", "refused"), "figure, pre").is_empty());
 }
 
 #[test]

@@ -16,13 +16,10 @@ use super::query::{Given, PAGING, Problem};
 use super::{Shell, UPDATES_TAB, message, render, text};
 use crate::api::params;
 use crate::api::updates::{DAYS_DEFAULT, ENDPOINT, NOT_HERE, days, within};
+use crate::charts::matrix::{Matrix, SIDE_MAX};
 use crate::error::{InvalidParameter, WebError};
 use crate::state::{AppState, Asked};
 
-/// Most versions of a side of the matrix: the newest.
-const SIDE_MAX: usize = 20;
-/// Longest version that is shown, in characters.
-const VERSION_CHARS: usize = 24;
 /// The parameter that says how far the page looks back.
 const DAYS: &str = "days";
 
@@ -33,29 +30,19 @@ pub struct UpdatesPage {
     shell: Shell,
     form: Form,
     problem: Option<String>,
-    matrix: Option<Matrix>,
+    found: Option<Shown>,
     pending: Option<String>,
     same: Vec<Same>,
     clear: &'static str,
 }
 
-/// What is shown: a row for each version before, a column for each version after.
+/// What is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Matrix {
-    columns: Vec<String>,
-    rows: Vec<Row>,
-    sums: Vec<String>,
-    total: String,
+pub struct Shown {
+    /// A row for each version before, a column for each version after.
+    matrix: Matrix,
     left_out: Option<String>,
     days: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    from: String,
-    /// Empty where there was no such update.
-    cells: Vec<String>,
-    sum: String,
 }
 
 impl UpdatesPage {
@@ -63,7 +50,7 @@ impl UpdatesPage {
     #[must_use]
     pub fn found(given: &Given, offer: &Offered, steps: &Steps, days: i64) -> Self {
         let same = vec![Same::new("Updates", given, ENDPOINT, &[])];
-        Self { matrix: Some(Matrix::new(steps, days)), same, ..Self::frame(given, offer, None) }
+        Self { found: Some(Shown::new(steps, days)), same, ..Self::frame(given, offer, None) }
     }
 
     /// The page that says what is wrong with the filters; belongs to status 400.
@@ -77,7 +64,7 @@ impl UpdatesPage {
             shell: Shell::new("Updates", Some(UPDATES_TAB)),
             form: Form::new(given, offer, problem).without(&["classification", "severity", "created_in_days"]),
             problem: problem.map(|problem| text::line(&problem.message, ECHO_CHARS)),
-            matrix: None,
+            found: None,
             pending: None,
             same: Vec::new(),
             clear: UPDATES_TAB.address,
@@ -85,35 +72,26 @@ impl UpdatesPage {
     }
 }
 
-impl Matrix {
+impl Shown {
     fn new(steps: &Steps, days: i64) -> Self {
-        let columns = newest(steps.steps.iter().map(|step| &step.to));
         let rows = newest(steps.steps.iter().map(|step| &step.from));
+        let columns = newest(steps.steps.iter().map(|step| &step.to));
+        let is_shown = |step: &&Step| rows.contains(&step.from) && columns.contains(&step.to);
+        let shown = steps.steps.iter().filter(is_shown).map(|step| step.records).sum();
         let number = |from: &str, to: &str| {
-            steps.steps.iter().filter(|step| step.from == from && step.to == to).map(|step| step.records).sum::<u64>()
+            let found = steps.steps.iter().filter(|step| step.from == from && step.to == to);
+            // Exact up to 2^53, which no store holds.
+            #[allow(clippy::cast_precision_loss)]
+            let number = found.map(|step| step.records).sum::<u64>() as f64;
+            number
         };
-        let of_row = |from: &str| columns.iter().map(|to| number(from, to)).collect::<Vec<_>>();
-        let of_column = |to: &str| rows.iter().map(|from| number(from, to)).sum::<u64>();
-        let shown: u64 = columns.iter().map(|to| of_column(to)).sum();
-        Self {
-            sums: columns.iter().map(|to| text::thousands(of_column(to))).collect(),
-            total: text::thousands(shown),
-            left_out: left_out(steps, shown),
-            rows: rows.iter().map(|from| Row::new(from, &of_row(from))).collect(),
-            columns: columns.iter().map(|to| text::line(to, VERSION_CHARS)).collect(),
-            days,
-        }
-    }
-}
-
-impl Row {
-    fn new(from: &str, numbers: &[u64]) -> Self {
-        let cell = |number: &u64| if *number == 0 { String::new() } else { text::thousands(*number) };
-        Self {
-            from: text::line(from, VERSION_CHARS),
-            cells: numbers.iter().map(cell).collect(),
-            sum: text::thousands(numbers.iter().sum()),
-        }
+        let matrix = Matrix {
+            title: "Updates".to_owned(),
+            caption: "Version before (rows) and after (columns)".to_owned(),
+            corner: "Before".to_owned(),
+            ..Matrix::new(&rows, &columns, number)
+        };
+        Self { matrix, left_out: left_out(steps, shown), days }
     }
 }
 
@@ -191,22 +169,22 @@ mod tests {
     #[test]
     fn a_matrix_has_sums_at_its_sides() {
         let steps = vec![step(9, 10, 1_000), step(10, 11, 2), step(9, 11, 3)];
-        let matrix = Matrix::new(&Steps { steps, has_more: false }, 14);
+        let Shown { matrix, left_out, .. } = Shown::new(&Steps { steps, has_more: false }, 14);
         assert_eq!(matrix.columns, ["10", "11"]);
         let rows: Vec<_> =
-            matrix.rows.iter().map(|row| (row.from.as_str(), row.cells.clone(), row.sum.as_str())).collect();
+            matrix.rows.iter().map(|row| (row.name.as_str(), row.cells.clone(), row.sum.as_str())).collect();
         let cells = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
         assert_eq!(rows, [("9", cells(["1,000", "3"]), "1,003"), ("10", cells(["", "2"]), "2")]);
         assert_eq!((matrix.sums, matrix.total.as_str()), (cells(["1,000", "5"]), "1,005"));
-        assert_eq!(matrix.left_out, None);
+        assert_eq!(left_out, None);
     }
 
     #[test]
     fn the_newest_versions_are_shown_and_the_others_counted() {
         let steps = (0..=SIDE_MAX).map(|version| step(version, version + 1, 2)).collect();
-        let matrix = Matrix::new(&Steps { steps, has_more: false }, 14);
+        let Shown { matrix, left_out, .. } = Shown::new(&Steps { steps, has_more: false }, 14);
         assert_eq!((matrix.columns.len(), matrix.rows.len()), (SIDE_MAX, SIDE_MAX));
-        assert_eq!(matrix.left_out.as_deref(), Some("Of older versions, and not in the table: 2 updates."));
+        assert_eq!(left_out.as_deref(), Some("Of older versions, and not in the table: 2 updates."));
     }
 
     #[test]

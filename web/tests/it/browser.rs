@@ -74,6 +74,15 @@ fn inspect_others(browser: &Browser, server: &Server, what: &str) {
     }
 }
 
+/// The views that are shipped, which the demo has.
+fn inspect_views(browser: &Browser, server: &Server) {
+    for (file, _) in telemetrics_web::views::shipped::FILES {
+        let name = file.trim_end_matches(".toml");
+        inspect(browser, server, &format!("/telemetryui/plugins/{name}"), &format!("view-{name}-demo"));
+    }
+    inspect(browser, server, "/telemetryui/plugins/builds?created_in_days=x", "view-refused");
+}
+
 fn keep(picture: &[u8], name: &str, screen: Screen) {
     let scheme = if screen.dark { "dark" } else { "light" };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
@@ -120,6 +129,7 @@ fn pages_with_invented_records_are_whole_on_every_screen() {
     inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
     inspect_a_cause(&browser, &server);
     inspect_others(&browser, &server, "demo");
+    inspect_views(&browser, &server);
 }
 
 #[test]
@@ -149,6 +159,7 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash_id}"), "record-hostile-crash");
     inspect(&browser, &server, RECORDS, "records-hostile");
     inspect_others(&browser, &server, "hostile");
+    inspect_hostile_views(&browser, &server);
     let refused = Post::default().with("severity", "9").header("User-Agent", "curl").payload(HOSTILE);
     assert_eq!(server.send(&refused.in_headers()).status, 400);
     let kept = &server.get_json("/api/quarantine")["entries"][0]["id"];
@@ -157,6 +168,46 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{id}"), "record-hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{wide_id}"), "record-wide");
     inspect(&browser, &server, &format!("{RECORDS}?build={}", "1,".repeat(200) + "1"), "records-wide-filter");
+}
+
+/// Views that are made of what was posted, in files whose names and texts want to break the page, too.
+fn inspect_hostile_views(browser: &Browser, server: &Server) {
+    let directory = server.data_dir().join("views");
+    fs::create_dir_all(&directory).expect("a directory");
+    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let title = text(&HOSTILE.replace('\0', "").chars().take(40).collect::<String>());
+    let wide = text(&"W".repeat(1_000));
+    let view = |kind: &str, sql: &str, columns: &str| {
+        format!(
+            "title = {title}\ndescription = {wide}\nkind = \"{kind}\"\nsql = {}\n{columns}\n[[parameters]]\nname = \
+             \"least\"\nlabel = {}\ntype = \"integer\"\ndefault = 1\n",
+            text(sql),
+            text(&"W".repeat(60))
+        )
+    };
+    let columns = "columns.label = \"payload\"\ncolumns.series = \"build\"\ncolumns.values = [\"n\"]";
+    let count = "SELECT payload, build, count(*) AS n FROM records WHERE severity >= $least GROUP BY payload, build";
+    let share = "columns.label = \"payload\"\ncolumns.values = [\"n\"]";
+    for (name, text) in [
+        (
+            "table",
+            view("table", "SELECT * EXCEPT (stack_id, process, signal) FROM records WHERE severity >= $least", ""),
+        ),
+        ("matrix", view("matrix", count, columns)),
+        ("stack", view("stacked_column", count, columns)),
+        ("share", view("share", count, share)),
+        ("<script>alert(1)<\u{202e}", wide.clone()),
+    ] {
+        fs::write(directory.join(format!("{}.toml", name.replace('/', ""))), text).expect("written");
+    }
+    let tabs = || browser.run("return document.querySelectorAll('header nav a[href*=\"/plugins/\"]').length");
+    telemetrics_testkit::wait_until("the views", || {
+        browser.open(&server.url(RECORDS));
+        tabs() == 5
+    });
+    for name in ["table", "matrix", "stack", "share", "-script-alert-1---"] {
+        inspect(browser, server, &format!("/telemetryui/plugins/{name}"), &format!("view-{name}-hostile"));
+    }
 }
 
 #[test]

@@ -31,12 +31,7 @@ fn charts_of_clickhouse_are_those_of_the_api() {
 
 fn charts_of_few_records(server: &Server) {
     seeds::post(server);
-    let heartbeat = Post::default().with("classification", HEARTBEAT).with("system_name", "charted");
-    for (machine, build) in [("a", "100"), ("b", "100"), ("b", "20"), ("c", "9.1")] {
-        accepted(server, &heartbeat.clone().with("machine_id", machine).with("build", build));
-    }
-    post_machine_checks(server);
-    post_updates(server);
+    post_about_everything(server);
     numbers_are_those_of_the_api(server, "severity=1");
     machine_checks_are_told_apart(server);
     updates_are_a_matrix(server);
@@ -45,6 +40,16 @@ fn charts_of_few_records(server: &Server) {
     let population = get(server, "population", "system_name=charted");
     assert_eq!(tables(&population)[0], [row("9.1", &["1", "0"]), row("20", &["1", "0"]), row("100", &["2", "0"])]);
     assert_eq!(server.get("/telemetryui/population?severity=1").status, 400);
+}
+
+/// Records of one system that every page of numbers is about.
+pub(crate) fn post_about_everything(server: &Server) {
+    let heartbeat = Post::default().with("classification", HEARTBEAT).with("system_name", "charted");
+    for (machine, build) in [("a", "100"), ("b", "100"), ("b", "20"), ("c", "9.1")] {
+        accepted(server, &heartbeat.clone().with("machine_id", machine).with("build", build));
+    }
+    post_machine_checks(server);
+    post_updates(server);
 }
 
 fn post_machine_checks(server: &Server) {

@@ -37,6 +37,7 @@ mod outages;
 mod pages;
 mod paging;
 mod parsers;
+mod plugins;
 mod quarantine;
 mod raw_bytes;
 mod reaching;

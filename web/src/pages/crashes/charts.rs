@@ -35,7 +35,7 @@ pub(super) fn by_class(totals: &[CrashTotal]) -> Chart {
     Chart {
         title: "By classification".to_owned(),
         kind: Kind::Bars,
-        category: "class",
+        category: "class".into(),
         names: sums.iter().map(|(class, _)| class.trim_start_matches("org.clearlinux/").to_owned()).collect(),
         series: vec![Series::counts("records", sums.iter().map(|(_, records)| *records))],
     }
@@ -60,7 +60,7 @@ pub(super) fn by_build(builds: &[String], totals: &[CrashTotal], groups: &[Group
     Chart {
         title: "By build".to_owned(),
         kind: Kind::Stacked,
-        category: "build",
+        category: "build".into(),
         names: oldest_first().cloned().collect(),
         series,
     }
@@ -79,7 +79,7 @@ pub(super) fn over_time(trend: &Trend, interval: Interval) -> Chart {
     Chart {
         title: "Over time".to_owned(),
         kind: Kind::Lines,
-        category,
+        category: category.into(),
         names: trend.buckets.iter().skip(before).map(|begin| label(begin).unwrap_or_default()).collect(),
         series,
     }

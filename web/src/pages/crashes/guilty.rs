@@ -151,7 +151,7 @@ fn by_build(newest_first: &[&OfBuild]) -> Chart {
     Chart {
         title: "By build".to_owned(),
         kind: Kind::Columns,
-        category: "build",
+        category: "build".into(),
         names: shown.iter().map(|of| name(of)).collect(),
         series: vec![
             Series::counts("records", shown.iter().map(|of| of.records)),

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::access::{AUDIT, Access};
 use crate::config::settings::SETTINGS;
 use crate::config::{Config, ConfigError};
-use crate::parsers::Watched;
+use crate::parsers::ParserFiles;
 use crate::serve::rate_limits;
 use crate::tls::Certificate;
 
@@ -42,7 +42,7 @@ pub struct Parts {
     /// What is accepted, where records are.
     pub admission: Option<Admission>,
     /// What is read from payloads, where records are accepted.
-    pub parsers: Option<Watched>,
+    pub parsers: Option<ParserFiles>,
 }
 
 /// See the module.

@@ -91,7 +91,8 @@ impl Server {
         role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let own_parsers = role.collects().then(|| parsers::Watched::open(config.parsers_dir.as_deref())).transpose()?;
+        let own_parsers =
+            role.collects().then(|| parsers::ParserFiles::open(config.parsers_dir.as_deref())).transpose()?;
         let parsers = own_parsers.as_ref().map(|own| own.parsers().clone()).unwrap_or_default();
         let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();

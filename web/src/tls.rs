@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config;
+use crate::repeat;
 use crate::secret_file;
 
 /// How long a handshake may take.
@@ -93,13 +94,7 @@ impl Certificate {
 
     /// Looks for a renewed pair again and again, until it is time to stop.
     pub async fn watch(self, stop: CancellationToken) {
-        while tokio::time::timeout(LOOK_INTERVAL, stop.cancelled()).await.is_err() {
-            let looking = self.clone();
-            let looked = tokio::task::spawn_blocking(move || looking.look()).await;
-            if looked.is_err() {
-                return;
-            }
-        }
+        repeat::every(LOOK_INTERVAL, stop, move || self.look()).await;
     }
 
     fn look(&self) {

@@ -61,6 +61,7 @@ fn read(value: &Spanned<DeValue<'_>>) -> Value {
     }
 }
 
-fn line_of(text: &str, span: &Range<usize>) -> usize {
+/// The line in which a span of `text` begins, counted from 1.
+pub(crate) fn line_of(text: &str, span: &Range<usize>) -> usize {
     1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
 }

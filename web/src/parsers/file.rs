@@ -8,6 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 use telemetrics_analytics::parsers::Definition;
 
+use crate::config::file::line_of;
+
 /// Largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 << 10;
 
@@ -43,8 +45,7 @@ pub(super) fn read(path: &Path, name: &str) -> Result<Definition, String> {
 /// As [`read`].
 pub(super) fn parse(name: &str, text: &str) -> Result<Definition, String> {
     let file: ParserFile = toml::from_str(text).map_err(|error| {
-        let begin = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.get(..begin).unwrap_or_default().matches('\n').count() + 1;
+        let line = error.span().map_or(1, |span| line_of(text, &span));
         format!("{name}: line {line}: {}", error.message())
     })?;
     let ParserFile { classifications, fields, .. } = file;

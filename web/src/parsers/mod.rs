@@ -6,16 +6,16 @@ pub mod trial;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use telemetrics_analytics::parsers::{Definition, PARSERS_MAX, ParserSet, PayloadParsers};
 
 use crate::config::Config;
+use crate::definition_files::names;
 use crate::serve::StartError;
 
 pub use file::FILE_BYTES_MAX;
-pub use watch::{LOOK_INTERVAL, Watched};
+pub use watch::{LOOK_INTERVAL, ParserFiles};
 
 /// The files that are part of the program.
 const BUNDLED: [(&str, &str); 3] = [
@@ -23,8 +23,6 @@ const BUNDLED: [(&str, &str); 3] = [
     ("machine-check.toml", include_str!("../../parsers/machine-check.toml")),
     ("updates.toml", include_str!("../../parsers/updates.toml")),
 ];
-/// What the names of files end with.
-const EXTENSION: &str = "toml";
 
 /// The parsers of a configuration.
 ///
@@ -66,32 +64,22 @@ fn bundled() -> Result<Vec<Definition>, String> {
 fn with_bundled(directory: &Path) -> Result<Vec<Definition>, String> {
     let mut all: BTreeMap<String, Definition> =
         bundled()?.into_iter().map(|definition| (definition.name.clone(), definition)).collect();
-    for name in names(directory)? {
-        let definition = file::read(&directory.join(&name), &name)?;
-        all.insert(name, definition);
+    let names = names(directory).map_err(|error| format!("the directory cannot be read: {error}"))?;
+    if names.len() > PARSERS_MAX {
+        return Err(format!("it has more than {PARSERS_MAX} files"));
+    }
+    for name in names {
+        let shown = name.to_string_lossy().into_owned();
+        let definition = file::read(&directory.join(name), &shown)?;
+        all.insert(shown, definition);
     }
     Ok(all.into_values().collect())
 }
 
-/// The files of the directory that are parsers. Those that begin with a dot are what editors leave beside them.
-fn names(directory: &Path) -> Result<Vec<String>, String> {
-    let unreadable = |error: std::io::Error| format!("the directory cannot be read: {error}");
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && Path::new(&name).extension().is_some_and(|extension| extension == EXTENSION) {
-            names.push(name);
-        }
-        if names.len() > PARSERS_MAX {
-            return Err(format!("it has more than {PARSERS_MAX} files"));
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
     use super::*;
@@ -177,7 +165,7 @@ mod tests {
     fn what_is_broken_when_it_is_read_again_changes_nothing() {
         let good = "classifications = [\"a/b/c\"]\n[fields]\nn = \"payload\"\n";
         let (directory, config) = with_files(&[("a.toml", good)]);
-        let watched = Watched::open(config.parsers_dir.as_deref()).expect("parsers");
+        let watched = ParserFiles::open(config.parsers_dir.as_deref()).expect("parsers");
         let made = || watched.parsers().for_store().attributes(&[&record("a/b/c", "x")]).remove(0);
         let reload = || watched.reload(config.parsers_dir.as_deref());
         assert_eq!(reload(), Ok(false));

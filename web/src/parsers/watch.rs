@@ -2,23 +2,27 @@
 //!
 //! Files that cannot be used change nothing: who writes one may not be done with it.
 
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use telemetrics_analytics::parsers::{Definition, PayloadParsers};
+use telemetrics_analytics::parsers::PayloadParsers;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{compiled, definitions};
+use crate::definition_files::{Stamp, names};
+use crate::repeat;
 use crate::serve::StartError;
 
 /// Time between two looks at the files.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Parsers, and where they come from; clones share them.
+/// Parsers, and the files that they come from; clones share them.
 #[derive(Clone)]
-pub struct Watched {
+pub struct ParserFiles {
     parsers: PayloadParsers,
     last: Arc<Mutex<Last>>,
 }
@@ -27,24 +31,29 @@ pub struct Watched {
 #[derive(PartialEq, Eq)]
 struct Last {
     directory: Option<PathBuf>,
-    definitions: Result<Vec<Definition>, String>,
+    /// The files in the directory; or why it cannot be read.
+    files: Result<Vec<(OsString, Stamp)>, ErrorKind>,
 }
 
 impl Last {
     fn look(directory: Option<&Path>) -> Self {
-        Self { directory: directory.map(Path::to_owned), definitions: definitions(directory) }
+        let stamped = |directory: &Path| -> io::Result<Vec<(OsString, Stamp)>> {
+            Ok(names(directory)?.into_iter().map(|name| (name.clone(), Stamp::at(&directory.join(name)))).collect())
+        };
+        let files = directory.map_or_else(|| Ok(Vec::new()), stamped);
+        Self { directory: directory.map(Path::to_owned), files: files.map_err(|error| error.kind()) }
     }
 }
 
-impl Watched {
+impl ParserFiles {
     /// Those of a directory, or of the program alone.
     ///
     /// # Errors
     /// As [`super::load`].
     pub fn open(directory: Option<&Path>) -> Result<Self, StartError> {
-        let last = Last::look(directory);
-        let parsers = PayloadParsers::new(compiled(directory, last.definitions.as_deref().map_err(String::clone)?)?);
-        Ok(Self { parsers, last: Arc::new(Mutex::new(last)) })
+        // Before they are read: what is written meanwhile is seen at the next look.
+        let last = Arc::new(Mutex::new(Last::look(directory)));
+        Ok(Self { parsers: PayloadParsers::new(compiled(directory, &definitions(directory)?)?), last })
     }
 
     /// What holds now, and what replaces it.
@@ -65,19 +74,13 @@ impl Watched {
             return Ok(false);
         }
         *last = seen;
-        let definitions = last.definitions.as_deref().map_err(String::clone)?;
-        self.parsers.replace(compiled(directory, definitions)?);
+        self.parsers.replace(compiled(directory, &definitions(directory)?)?);
         Ok(true)
     }
 
     /// Looks for changed files again and again, until it is time to stop.
     pub async fn watch(self, stop: CancellationToken) {
-        while tokio::time::timeout(LOOK_INTERVAL, stop.cancelled()).await.is_err() {
-            let looking = self.clone();
-            if tokio::task::spawn_blocking(move || looking.look()).await.is_err() {
-                return;
-            }
-        }
+        repeat::every(LOOK_INTERVAL, stop, move || self.look()).await;
     }
 
     fn look(&self) {

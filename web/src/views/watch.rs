@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +16,12 @@ use tracing::{info, warn};
 
 use super::{Catalog, Definition, FILE_BYTES_MAX, Listed, VIEWS_MAX};
 use crate::api::sql::Statements;
+use crate::definition_files::{self, ENDING, Stamp};
 use crate::error::WebError;
 
 /// Time between two looks at the directory.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a file of a view ends in.
-const ENDING: &str = ".toml";
 /// Longest name of a view in an address, in characters.
 const NAME_CHARS: usize = 60;
 
@@ -70,14 +68,6 @@ impl Views {
 pub async fn look(directory: PathBuf, statements: Statements, clock: Arc<dyn Clock>) -> Catalog {
     let mut shelf = Shelf { directory, statements, clock, known: HashMap::new(), trouble: None };
     shelf.look().await.unwrap_or_default()
-}
-
-/// What tells whether a file is the one that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
 }
 
 /// A file that was read.
@@ -213,32 +203,20 @@ fn address_name(file: &str, taken: &mut HashSet<String>) -> String {
 /// The first files of views in a directory, by name, and how many there are beyond them. Those in `settled` that are as
 /// they were are not read.
 fn list(directory: &Path, settled: &HashMap<OsString, Stamp>) -> io::Result<(Vec<Found>, usize)> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let text = name.to_string_lossy();
-        // What begins with a point is what editors and tools leave while they write.
-        if text.ends_with(ENDING) && !text.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
+    let mut names = definition_files::names(directory)?;
     let left_out = names.len().saturating_sub(VIEWS_MAX);
     names.truncate(VIEWS_MAX);
     let found = names.into_iter().map(|name| {
         let path = directory.join(&name);
-        let (stamp, text) = match fs::metadata(&path) {
-            Ok(of) => (stamp(&of), read(&path, &of)),
-            Err(error) => (Stamp { inode: 0, bytes: 0, changed: (0, 0) }, Err(error.to_string())),
-        };
-        let text = (settled.get(&name) != Some(&stamp)).then_some(text);
-        Found { name, stamp, text }
+        let metadata = fs::metadata(&path);
+        let stamp = metadata.as_ref().map(Stamp::of).unwrap_or_default();
+        if settled.get(&name) == Some(&stamp) {
+            return Found { name, stamp, text: None };
+        }
+        let text = metadata.map_err(|error| error.to_string()).and_then(|metadata| read(&path, &metadata));
+        Found { name, stamp, text: Some(text) }
     });
     Ok((found.collect(), left_out))
-}
-
-fn stamp(of: &fs::Metadata) -> Stamp {
-    Stamp { inode: of.ino(), bytes: of.size(), changed: (of.mtime(), of.mtime_nsec()) }
 }
 
 /// The text of a file, of which no more is read than one may have.

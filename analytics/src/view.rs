@@ -44,6 +44,14 @@ pub struct Limits {
     pub retention: RetentionPolicy,
 }
 
+impl Limits {
+    /// The default, but all records are seen for ever: for who looks after the store and not after its policy.
+    #[must_use]
+    pub fn without_retention() -> Self {
+        Self { retention: RetentionPolicy::off(), ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { memory_bytes: 512 << 20, retention: telemetrics_schema::expiry::shipped() }

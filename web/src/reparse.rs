@@ -4,7 +4,7 @@
 //! Whatever ends it in the middle, what is done is done, and the next run finds it as it has to be. In the embedded store
 //! it needs the data directory for itself. In ClickHouse servers go on inserting: see the writer's `reparse.rs`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use telemetrics_analytics::{Analytics, Limits, View};
 use telemetrics_collector::store::{Change, Reparse, Reparsed};
 use telemetrics_schema::attributes::Parsers;
 use telemetrics_schema::layout::date_text;
-use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::Clock;
 
 use crate::clickhouse;
@@ -23,6 +22,7 @@ use crate::config::{ClickHouse, Config};
 use crate::parsers;
 use crate::serve::StartError;
 use crate::store_move::{Source, halves, patiently};
+use crate::terminal::{percent, say};
 
 /// Records that may have to be changed at once; they and what is derived from them are in memory.
 const AT_ONCE: u64 = 200_000;
@@ -60,7 +60,7 @@ async fn in_clickhouse(
 ) -> Result<Reparsed, StartError> {
     let writer = clickhouse::writer(config, server)?;
     clickhouse::ready(writer.check().await, server)?;
-    let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+    let limits = Limits::without_retention();
     let view = Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?.at(clock.now()).await?;
     let all = contents(&view, days).await?;
     let parsers = parsers::load(config)?;
@@ -160,15 +160,9 @@ impl Drop for Shown {
 }
 
 fn line(day: i32, done: Reparsed, total: u64) -> String {
-    let percent = (done.records.min(total) * 100).checked_div(total).unwrap_or(100);
+    let percent = percent(done.records, total);
     let Reparsed { records, changed } = done;
     format!("{}  {records} of {total} records, {percent} %, {changed} changed", date_text(day))
-}
-
-/// A reader that is gone is no reason to stop.
-fn say(text: &str) {
-    let mut output = io::stdout();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 #[cfg(test)]

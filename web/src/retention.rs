@@ -7,7 +7,6 @@ use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
-use telemetrics_schema::retention::RetentionPolicy;
 
 use crate::clickhouse;
 use crate::config::Config;
@@ -37,7 +36,7 @@ pub async fn dry_run(config: &Config, now: TimestampUs) -> Result<String, StartE
 
 /// The store without a policy: what has expired is what is asked for.
 async fn open(config: &Config) -> Result<Analytics, StartError> {
-    let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+    let limits = Limits::without_retention();
     if let Some(server) = config.store.clickhouse() {
         return Ok(Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?);
     }

@@ -61,7 +61,8 @@ impl Interval {
     }
 
     /// Its length in microseconds.
-    const fn length_us(self) -> i64 {
+    #[must_use]
+    pub const fn length_us(self) -> i64 {
         let length_s = match self {
             Self::Hour => 3_600,
             Self::Day => S_PER_DAY,
@@ -75,7 +76,8 @@ impl Interval {
     pub const fn begin(self, instant: TimestampUs) -> TimestampUs {
         // 1970 began on a Thursday.
         let monday_us = if matches!(self, Self::Week) { 4 * S_PER_DAY * US_PER_S } else { 0 };
-        TimestampUs((instant.0 - monday_us).div_euclid(self.length_us()) * self.length_us() + monday_us)
+        let since_us = instant.0.saturating_sub(monday_us).rem_euclid(self.length_us());
+        TimestampUs(instant.0.saturating_sub(since_us))
     }
 }
 

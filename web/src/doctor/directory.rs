@@ -10,6 +10,7 @@ use telemetrics_schema::layout::DataDir;
 
 use super::report::Finding;
 use crate::config::Config;
+use crate::disk::Room;
 use crate::pages::text::{bytes, thousands};
 
 /// Free space in bytes below which a disk is full.
@@ -46,20 +47,19 @@ fn writable(path: &Path) -> Finding {
 }
 
 fn disk(path: &Path, journal_bytes: u64) -> Finding {
-    let found = match rustix::fs::statvfs(path) {
-        Ok(found) => found,
+    let Room { free_bytes, free_files, size_files, .. } = match Room::at(path) {
+        Ok(room) => room,
         Err(error) => {
             return Finding::problem("disk", format!("{}: {error}", path.display()), "look at the file system");
         }
     };
-    let (free, files) = (found.f_bavail.saturating_mul(found.f_frsize), found.f_favail);
-    let seen = format!("{} free", bytes(free));
+    let seen = format!("{} free", bytes(free_bytes));
     // File systems that make room for files as they come say that they have none at all.
-    if free < FREE_MIN_BYTES || (found.f_files > 0 && files < FREE_MIN_FILES) {
-        let text = format!("{seen}, {} more files", thousands(files));
+    if free_bytes < FREE_MIN_BYTES || (size_files > 0 && free_files < FREE_MIN_FILES) {
+        let text = format!("{seen}, {} more files", thousands(free_files));
         return Finding::problem("disk", text, "make room: a full disk means that records are refused with 503");
     }
-    if free < journal_bytes {
+    if free_bytes < journal_bytes {
         let text = format!("{seen}, and the journal may grow to {}", bytes(journal_bytes));
         return Finding::warning("disk", text, "make room, or lower journal.quota_bytes");
     }

@@ -52,7 +52,7 @@ async fn in_directory(config: &Config, now: TimestampUs) -> Store {
         return Store { findings: vec![Finding::ok("store", "embedded, and nothing is in it yet")], newest: None };
     }
     let opened = EmbeddedReader::open(&table, config.collector_number, Recent::default()).await;
-    match opened.and_then(|reader| Analytics::embedded(reader, everything())) {
+    match opened.and_then(|reader| Analytics::embedded(reader, Limits::without_retention())) {
         Ok(analytics) => read(config, &analytics, now, "embedded").await,
         Err(error) => unreadable(&error.to_string()),
     }
@@ -62,7 +62,7 @@ async fn in_clickhouse(config: &Config, server: &ClickHouse, now: TimestampUs) -
     let checked = async {
         clickhouse::ready(clickhouse::writer(config, server)?.check().await, server)?;
         let words = words(server).await?;
-        let analytics = Analytics::clickhouse(&clickhouse::for_questions(server)?, everything())?;
+        let analytics = Analytics::clickhouse(&clickhouse::for_questions(server)?, Limits::without_retention())?;
         Ok::<_, StartError>((words, analytics))
     };
     match checked.await {
@@ -142,8 +142,4 @@ fn retention(policy: &RetentionPolicy, overdue: u64) -> Finding {
 fn unreadable(reason: &str) -> Store {
     let finding = Finding::problem("store", reason, "look at the store's directory or server, and at the log");
     Store { findings: vec![finding], newest: None }
-}
-
-fn everything() -> Limits {
-    Limits { retention: RetentionPolicy::off(), ..Limits::default() }
 }

@@ -40,7 +40,7 @@ impl Outcome {
         match outcome {
             None => Self::Left,
             Some(Ok(_)) => Self::Whole,
-            Some(Err(WebError::Question(Error::TooMuch(_) | Error::Invalid(_)))) => Self::Refused,
+            Some(Err(WebError::Question(error))) => Self::of_error(error),
             Some(Err(_)) => Self::Failed,
         }
     }
@@ -51,8 +51,16 @@ impl Outcome {
             Ok(()) => Self::Whole,
             Err(Fault::Left) => Self::Left,
             Err(Fault::Stalled(_)) => Self::Stalled,
-            Err(Fault::Question(Error::TooMuch(_) | Error::Invalid(_))) => Self::Refused,
-            Err(Fault::Question(_) | Fault::Format(_)) => Self::Failed,
+            Err(Fault::Question(error)) => Self::of_error(error),
+            Err(Fault::Format(_)) => Self::Failed,
+        }
+    }
+
+    /// That of a question that has no answer.
+    const fn of_error(error: &Error) -> Self {
+        match error {
+            Error::TooMuch(_) | Error::Invalid(_) => Self::Refused,
+            _ => Self::Failed,
         }
     }
 }

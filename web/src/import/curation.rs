@@ -12,10 +12,10 @@ use telemetrics_schema::payload::is_always_filtered;
 use telemetrics_schema::time::Clock;
 
 use super::postgres::{Server, Tables, bytes, hexadecimal, unescaped};
-use super::shown::say;
 use crate::config::Config;
 use crate::curation::{Curation, CurationError, Import, PAGE_ENTRIES_MAX};
 use crate::serve::{StartError, open_curation};
+use crate::terminal::say;
 
 /// Who the entry is by.
 const WHO: &str = "import";

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::source::Place;
 use crate::serve::StartError;
+use crate::terminal::{percent, say};
 
 /// Refused rows of a source that are shown one by one; all of them are counted, and written where `--refused` says.
 const REFUSED_SHOWN_MAX: u64 = 20;
@@ -87,7 +88,7 @@ impl Shown {
 
 fn line(position: u64, size: u64, tally: &Tally) -> String {
     let done = position.min(size);
-    let percent = (done * 100).checked_div(size).unwrap_or(100);
+    let percent = percent(done, size);
     let filled = (done * BAR_CHARS).checked_div(size).unwrap_or(BAR_CHARS);
     let bar: String = (0..BAR_CHARS).map(|place| if place < filled { '#' } else { '.' }).collect();
     let Tally { rows, imported, there, refused, .. } = tally;
@@ -104,12 +105,6 @@ fn summary(tally: &Tally, is_dry: bool) -> String {
          {expired:>12} left out: the retention policy would delete them at once\n\
          {refused:>12} refused\n"
     )
-}
-
-/// A reader that is gone is no reason to stop.
-pub(super) fn say(text: &str) {
-    let mut output = io::stdout();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 #[cfg(test)]

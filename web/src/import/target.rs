@@ -54,7 +54,7 @@ impl Target {
         let parsers = parsers::load(config)?.for_store();
         let store = EmbeddedStore::open(&table, config.collector_number).await?.parsed_by(parsers);
         let reader = EmbeddedReader::open(&table, config.collector_number, Recent::default()).await?;
-        let analytics = Analytics::embedded(reader, everything())?;
+        let analytics = Analytics::embedded(reader, Limits::without_retention())?;
         let policy = config.retention.clone();
         Ok(Self { store: Store::Embedded(store), analytics, policy, waiting, _journal: Some(journal) })
     }
@@ -63,7 +63,7 @@ impl Target {
     async fn in_clickhouse(config: &Config, server: &ClickHouse) -> Result<Self, StartError> {
         let writer = clickhouse::writer(config, server)?;
         clickhouse::ready(writer.migrate().await, server)?;
-        let analytics = Analytics::clickhouse(&clickhouse::for_questions(server)?, everything())?;
+        let analytics = Analytics::clickhouse(&clickhouse::for_questions(server)?, Limits::without_retention())?;
         let store = Store::ClickHouse(Box::new(writer.parsed_by(parsers::load(config)?.for_store())));
         Ok(Self { store, analytics, policy: config.retention.clone(), waiting: None, _journal: None })
     }
@@ -104,8 +104,4 @@ impl Target {
         })
         .await
     }
-}
-
-fn everything() -> Limits {
-    Limits { retention: RetentionPolicy::off(), ..Limits::default() }
 }

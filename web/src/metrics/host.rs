@@ -8,6 +8,7 @@ use std::path::Path;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_S;
 
+use crate::disk::Room;
 use crate::exposition::Exposition;
 
 /// Parts of a second in which the kernel tells times to programs, whatever it counts in itself.
@@ -35,29 +36,6 @@ pub(super) fn process(out: &mut Exposition, started: TimestampUs) {
     }
     if let Some(most) = open_files_max(&read("self/limits")) {
         out.gauge("process_max_fds", "Most files and connections that may be open.", most);
-    }
-}
-
-/// What a file system has room for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    pub(super) free_bytes: u64,
-    pub(super) size_bytes: u64,
-    pub(super) free_files: u64,
-    /// 0 where names are made as they are needed.
-    pub(super) size_files: u64,
-}
-
-impl Room {
-    /// That of the file system of `directory`; none when the system does not tell, or there is no such directory yet.
-    pub(super) fn at(directory: &Path) -> Option<Self> {
-        let disk = rustix::fs::statvfs(directory).ok()?;
-        Some(Self {
-            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
-            size_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
-            free_files: disk.f_favail,
-            size_files: disk.f_files,
-        })
     }
 }
 
@@ -127,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_has_no_numbers() {
-        assert!(Room::at(Path::new("/nonexistent")).is_none());
+        assert!(Room::at(Path::new("/nonexistent")).is_err());
         let mut out = Exposition::default();
         disk(&mut out, &Room { free_bytes: 1, size_bytes: 2, free_files: 0, size_files: 0 });
         assert!(!out.into_text().contains("_files"));

@@ -20,6 +20,7 @@ use telemetrics_schema::time::Clock;
 use crate::api::sql::Statements;
 use crate::config::Config;
 use crate::datasets::Datasets;
+use crate::disk::Room;
 use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::formats::Workers;
 use crate::server::{CONNECTIONS_MAX, Connections};
@@ -92,7 +93,8 @@ pub async fn show(State(watched): State<Watched>) -> Response {
     let mut out = Exposition::default();
     server(&mut out, &watched.connections);
     host::process(&mut out, watched.started);
-    if let Some(room) = host::Room::at(&watched.data_dir) {
+    // None before there is such a directory, or where the system does not tell.
+    if let Ok(room) = Room::at(&watched.data_dir) {
         host::disk(&mut out, &room);
     }
     if let Some(CollectorState { collector, parsers, .. }) = &watched.collector {

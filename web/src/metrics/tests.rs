@@ -16,7 +16,7 @@ use crate::exposition::tests::{Family, parse};
 use crate::formats::AnswerCounts;
 
 const NOW: TimestampUs = TimestampUs(1_795_342_080_000_000);
-const ROOM: host::Room = host::Room { free_bytes: 1, size_bytes: 2, free_files: 3, size_files: 4 };
+const ROOM: Room = Room { free_bytes: 1, size_bytes: 2, free_files: 3, size_files: 4 };
 const QUOTAS: Quotas = Quotas { journal: 1, quarantine: 2, datasets: 3 };
 
 /// A part of the text under the heading of the page.

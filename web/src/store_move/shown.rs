@@ -1,12 +1,13 @@
 //! What a person sees of a move: a line that is written over at a terminal, and a line for each day elsewhere.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use telemetrics_schema::layout::{DataDir, date_text};
 
 use crate::config::{ClickHouse, Config};
 use crate::curation::Carried;
+use crate::terminal::{percent, say};
 
 /// How far a move is.
 pub(super) struct Shown {
@@ -87,25 +88,5 @@ pub(super) fn curation(carried: Carried, directory: &Path) {
              export one (/api/curation/export) and import it into the other (mode=add).\n",
             directory.display()
         )),
-    }
-}
-
-/// A reader that is gone is no reason to stop.
-fn say(text: &str) {
-    let mut output = io::stdout();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-}
-
-fn percent(done: u64, total: u64) -> u64 {
-    (done * 100).checked_div(total).unwrap_or(100)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_of_nothing_is_all() {
-        assert_eq!((percent(0, 0), percent(1, 3), percent(3, 3)), (100, 33, 100));
     }
 }

@@ -7,7 +7,6 @@ use telemetrics_collector::store::EmbeddedStore;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
-use telemetrics_schema::retention::RetentionPolicy;
 
 use super::target::Target;
 use crate::config::Config;
@@ -35,7 +34,7 @@ impl Source {
         let table = EmbeddedStore::open(&directory, config.collector_number).await?;
         let version = table.version().await?;
         let reader = EmbeddedReader::open(&directory, config.collector_number, Recent::default()).await?;
-        let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+        let limits = Limits::without_retention();
         let analytics = Analytics::embedded(reader, limits)?;
         Ok(Self { analytics, version, table, _journal: journal })
     }

@@ -1,6 +1,7 @@
 //! Which columns of an answer are drawn, and how; and whether a statement has them.
 
 use arrow::datatypes::{DataType, Schema};
+use telemetrics_analytics::questions::trends::Interval;
 
 use crate::charts;
 use crate::config::nearest;
@@ -42,18 +43,7 @@ pub enum Order {
     /// Older versions before newer ones; the newest ones are shown.
     Version,
     /// By time, with those in between that have no rows; the newest ones are shown.
-    Every(Every),
-}
-
-/// A length of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Every {
-    /// Hours.
-    Hour,
-    /// Days, in UTC.
-    Day,
-    /// Weeks that begin on Mondays, in UTC.
-    Week,
+    Every(Interval),
 }
 
 impl Shape {
@@ -123,7 +113,7 @@ mod tests {
 
     #[test]
     fn columns_that_are_there_fit() {
-        let of = columns("week", Some("class"), &["records"], Order::Every(Every::Week));
+        let of = columns("week", Some("class"), &["records"], Order::Every(Interval::Week));
         assert_eq!(Shape::Chart(charts::Kind::Stacked, of).check(&schema()), Ok(()));
         let of = columns("class", None, &["records", "share"], Order::Version);
         assert_eq!(Shape::Chart(charts::Kind::Lines, of).check(&schema()), Ok(()));
@@ -136,7 +126,7 @@ mod tests {
         assert!(missing.contains("`clas`") && missing.ends_with("the nearest is `class`"), "{missing}");
         assert!(refusal(columns("class", Some("x"), &["records"], order)).starts_with("`columns.series` names `x`"));
         assert!(refusal(columns("class", None, &["week"], order)).starts_with("`columns.values` needs numbers"));
-        let no_time = refusal(columns("class", None, &["records"], Order::Every(Every::Day)));
+        let no_time = refusal(columns("class", None, &["records"], Order::Every(Interval::Day)));
         assert!(no_time.starts_with("`columns.every` needs instants"), "{no_time}");
     }
 

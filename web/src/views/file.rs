@@ -1,8 +1,9 @@
 //! The text of a file as the definition of a view; see `docs/views.md` for what stands in one.
 
+use telemetrics_analytics::questions::trends::Interval;
 use telemetrics_analytics::sql::{Bound, STATEMENT_BYTES_MAX, Template};
 
-use super::columns::{Columns, Every, Order, Shape};
+use super::columns::{Columns, Order, Shape};
 use super::parameter::{INTEGER_MAX, Kind, NAME_CHARS, Parameter};
 use crate::charts::{self, SERIES_MAX};
 use crate::config::file::{self, Entry};
@@ -157,9 +158,9 @@ fn columns(fields: &Fields) -> Result<Columns, String> {
     };
     let every = match fields.text("columns.every", NAME_CHARS)?.as_deref() {
         None => None,
-        Some("hour") => Some(Every::Hour),
-        Some("day") => Some(Every::Day),
-        Some("week") => Some(Every::Week),
+        Some("hour") => Some(Interval::Hour),
+        Some("day") => Some(Interval::Day),
+        Some("week") => Some(Interval::Week),
         Some(other) => {
             return Err(fields.at("columns.every", &no_word("columns.every", other, &["hour", "day", "week"])));
         }

@@ -16,7 +16,7 @@ mod watch;
 use std::sync::Arc;
 
 pub use cells::{Answer, CELL_CHARS, CHART_ROWS_MAX, Cell, TABLE_ROWS_MAX, read};
-pub use columns::{Columns, Every, Order, Shape, TABLE_COLUMNS_MAX};
+pub use columns::{Columns, Order, Shape, TABLE_COLUMNS_MAX};
 pub use file::{
     CHOICE_CHARS, CHOICES_MAX, DESCRIPTION_CHARS, Definition, FILE_BYTES_MAX, LABEL_CHARS, PARAMETERS_MAX, TITLE_CHARS,
 };

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Datelike};
+use chrono::DateTime;
+use telemetrics_analytics::questions::trends::Interval;
 use telemetrics_analytics::{Error, build_order};
 use telemetrics_schema::TimestampUs;
-use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
 
 use super::cells::{Answer, Cell, Names};
-use super::columns::{Columns, Every, Order, Shape};
+use super::columns::{Columns, Order, Shape};
 use crate::charts::matrix::{Matrix, SIDE_MAX};
 use crate::charts::share::{SHARES_MAX, shares};
 use crate::charts::{CATEGORIES_MAX, CELLS_MAX, Chart, Figure, Kind, SERIES_MAX, Series};
@@ -149,7 +149,7 @@ struct Grid {
     /// Several rows of one category and series are added up; `None` where all of them are missing.
     numbers: HashMap<(usize, usize), Option<f64>>,
     /// The first and the last category, where they are lengths of time.
-    span: Option<(i64, i64)>,
+    span: Option<(TimestampUs, TimestampUs)>,
 }
 
 impl Grid {
@@ -182,7 +182,7 @@ impl Grid {
         let begin = every.begin(cell.instant?);
         let (first, last) = self.span.unwrap_or((begin, begin));
         self.span = Some((first.min(begin), last.max(begin)));
-        Some(every.name(begin))
+        Some(name_of(every, begin))
     }
 
     fn add(&mut self, label: &str, series: &str, number: Option<f64>) {
@@ -205,17 +205,17 @@ impl Grid {
         let (Order::Every(every), Some((first, last))) = (order, self.span) else {
             return kept(self.labels.names.clone(), order, most);
         };
-        let back = std::iter::successors(Some(last), |begin| begin.checked_sub(every.length_us()));
-        let mut begins: Vec<i64> = back.take_while(|begin| *begin >= first).take(most).collect();
+        let back = std::iter::successors(Some(last), |begin| begin.0.checked_sub(every.length_us()).map(TimestampUs));
+        let mut begins: Vec<TimestampUs> = back.take_while(|begin| *begin >= first).take(most).collect();
         begins.reverse();
-        begins.into_iter().map(|begin| every.name(begin)).collect()
+        begins.into_iter().map(|begin| name_of(every, begin)).collect()
     }
 
     /// How many categories there are.
     fn count(&self, order: Order) -> usize {
         match (order, self.span) {
             (Order::Every(every), Some((first, last))) => {
-                let between = (i128::from(last) - i128::from(first)) / i128::from(every.length_us());
+                let between = (i128::from(last.0) - i128::from(first.0)) / i128::from(every.length_us());
                 usize::try_from(between + 1).unwrap_or(usize::MAX)
             }
             _ => self.labels.names.len(),
@@ -237,33 +237,15 @@ fn name(cell: &Cell) -> String {
     cell.text.clone().unwrap_or_else(|| NOTHING.to_owned())
 }
 
-impl Every {
-    const fn length_us(self) -> i64 {
-        match self {
-            Self::Hour => US_PER_HOUR,
-            Self::Day => US_PER_DAY,
-            Self::Week => 7 * US_PER_DAY,
-        }
-    }
-
-    /// When the length of time begins in which the instant is.
-    fn begin(self, at: TimestampUs) -> i64 {
-        // The first day of the count of time was a Thursday.
-        const MONDAY_US: i64 = 4 * US_PER_DAY;
-        let offset = if self == Self::Week { MONDAY_US } else { 0 };
-        let since = at.0.saturating_sub(offset).rem_euclid(self.length_us());
-        at.0.saturating_sub(since)
-    }
-
-    /// What it is called.
-    fn name(self, begin: i64) -> String {
-        let Some(time) = DateTime::from_timestamp_micros(begin) else { return begin.to_string() };
-        match self {
-            Self::Hour => time.format("%Y-%m-%d %H:00").to_string(),
-            Self::Day => time.format("%Y-%m-%d").to_string(),
-            Self::Week => format!("{}-W{:02}", time.iso_week().year(), time.iso_week().week()),
-        }
-    }
+/// What the length of time is called that begins then.
+fn name_of(every: Interval, begin: TimestampUs) -> String {
+    let Some(time) = DateTime::from_timestamp_micros(begin.0) else { return begin.0.to_string() };
+    let format = match every {
+        Interval::Hour => "%Y-%m-%d %H:00",
+        Interval::Day => "%Y-%m-%d",
+        Interval::Week => "%G-W%V",
+    };
+    time.format(format).to_string()
 }
 
 #[cfg(test)]
@@ -321,17 +303,17 @@ mod tests {
         let of = |every| Shape::Chart(Kind::Lines, columns(None, &["n"], Order::Every(every)));
         let lines = ["label n", "2026-01-02 1", "2025-12-28 2", "2025-12-31 4", "NULL 9"];
         let weeks = ["2025-W52 2", "2026-W01 5"];
-        assert_eq!(rows(&of(Every::Week), &lines), weeks);
+        assert_eq!(rows(&of(Interval::Week), &lines), weeks);
         assert_eq!(
-            rows(&of(Every::Day), &lines),
+            rows(&of(Interval::Day), &lines),
             ["2025-12-28 2", "2025-12-29 0", "2025-12-30 0", "2025-12-31 4", "2026-01-01 0", "2026-01-02 1"]
         );
-        let (_, hours, notes) = figure(&of(Every::Hour), &answer(&lines));
+        let (_, hours, notes) = figure(&of(Interval::Hour), &answer(&lines));
         assert_eq!((hours.len(), hours[CATEGORIES_MAX - 1].as_str()), (CATEGORIES_MAX, "2026-01-02 00:00 1"));
         assert_eq!(notes, ["The newest 40 of 121 values of label are shown."]);
         let mut ends = answer(&["label n", "a 1", "b 2"]);
         (ends.rows[0][0].instant, ends.rows[1][0].instant) = (Some(TimestampUs(i64::MIN)), Some(TimestampUs(i64::MAX)));
-        assert_eq!(figure(&of(Every::Week), &ends).1.len(), CATEGORIES_MAX);
+        assert_eq!(figure(&of(Interval::Week), &ends).1.len(), CATEGORIES_MAX);
     }
 
     #[test]

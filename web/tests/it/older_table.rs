@@ -96,7 +96,7 @@ pub(crate) async fn insert(table: &Path, records: &[Arc<Record>]) {
 
 async fn view(table: &Path) -> View {
     let reader = EmbeddedReader::open(table, CollectorNumber::default(), Recent::default()).await.expect("a reader");
-    let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+    let limits = Limits::without_retention();
     Analytics::embedded(reader, limits).expect("an engine").at(NOW).await.expect("a view")
 }
 

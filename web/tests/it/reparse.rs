@@ -40,7 +40,7 @@ const WINDOWS: [Window; 2] = [
 ];
 
 fn limits() -> Limits {
-    Limits { retention: RetentionPolicy::off(), ..Limits::default() }
+    Limits::without_retention()
 }
 
 fn run(store: &[&str], args: &[&str]) -> Ended {

@@ -92,7 +92,7 @@ async fn view(data_dir: &Path) -> View {
 }
 
 fn everything() -> Limits {
-    Limits { retention: RetentionPolicy::off(), ..Limits::default() }
+    Limits::without_retention()
 }
 
 async fn fill(data_dir: &Path) {

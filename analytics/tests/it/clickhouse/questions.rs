@@ -9,7 +9,6 @@ use telemetrics_analytics::questions::keys::{Dimension, Key};
 use telemetrics_analytics::questions::population::{self, Machines, population};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest, trend};
 use telemetrics_analytics::{Analytics, Limits, View};
-use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::rollups::HEARTBEAT;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{Record, TimestampUs};
@@ -22,7 +21,7 @@ const DIMENSIONS: [Dimension; 5] =
 const NOW: TimestampUs = TimestampUs(1_795_000_000_000_000 + 239 * 3_600_123_457 + 1);
 
 async fn view(remote: &Remote) -> View {
-    let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+    let limits = Limits::without_retention();
     let analytics = Analytics::clickhouse(&settings(&remote.database), limits).expect("analytics");
     analytics.at(NOW).await.expect("a view")
 }

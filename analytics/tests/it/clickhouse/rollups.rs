@@ -6,7 +6,6 @@ use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_analytics::{Analytics, Limits, Window};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::ddl::create_records_table;
-use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::rollups::{HEARTBEAT, Measure, PAYLOAD, Rollup};
 use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
 use telemetrics_testkit::ClickHouse;
@@ -39,7 +38,7 @@ async fn questions_over_rollups_read_few_rows() {
          FROM numbers({RECORDS_MADE})"
     ));
     let settings = ClickHouseSettings { database, ..ClickHouseSettings::new(server.url()) };
-    let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+    let limits = Limits::without_retention();
     let analytics = Analytics::clickhouse(&settings, limits).expect("an engine");
     let view = analytics.at(TimestampUs(first_us + 3 * US_PER_DAY)).await.expect("a view");
     let all = Window::default();

@@ -98,7 +98,7 @@ impl OverWire {
         let wire = Wire::to(ClickHouse::shared().address());
         let settings = ClickHouseSettings { url: format!("http://{}", wire.address), ..stores.settings() };
         let transport = settings.transport.clone().with_setting("wait_end_of_query", "1");
-        let limits = Limits { retention: RetentionPolicy::off(), ..Limits::default() };
+        let limits = Limits::without_retention();
         let analytics = Analytics::clickhouse(&ClickHouseSettings { transport, ..settings }, limits);
         let view = analytics.expect("analytics").at(NOW).await.expect("a view");
         Self { wire, view }

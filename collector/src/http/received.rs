@@ -16,9 +16,6 @@ const PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// What a sender has to keep up with, on average over [`PATIENCE_MAX`]: places for batches are few, and nobody shall hold
 /// one for a byte now and then.
 const RATE_MIN_BYTES_PER_S: u32 = 16 << 10;
-/// How long what is left of a body is still read after the answer is known. A connection that is closed with unread
-/// bytes is reset, and the reset can overtake the answer.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a body cannot be read to its end, by what its sender has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,14 +96,14 @@ impl Received {
 impl Feeder {
     /// Gives `first`, which was read before, and then all of `body` to the reader, until `deadline`.
     ///
-    /// When the reader goes away, what is left is thrown away within limits.
+    /// When the reader goes away, what is left is the server's: it reads it on for a while.
     pub(super) async fn feed(self, first: Bytes, mut body: Body, deadline: Instant) {
         let mut patience = Patience { left: PATIENCE_MAX, deadline };
         let mut piece = if first.is_empty() { patience.next(&mut body).await } else { Ok(first) };
         loop {
             let is_last = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
             if self.0.send(piece).await.is_err() {
-                return discard(body).await;
+                return;
             }
             if is_last {
                 return;
@@ -145,11 +142,6 @@ async fn next(body: &mut Body) -> Result<Bytes, Stop> {
             None => return Ok(Bytes::new()),
         }
     }
-}
-
-async fn discard(mut body: Body) {
-    let until = Instant::now() + DISCARD_TIMEOUT;
-    while let Ok(Some(Ok(_))) = timeout_at(until, body.frame()).await {}
 }
 
 impl BufRead for Received {

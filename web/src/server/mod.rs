@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, each within limits, until it is told to stop.
 
 mod begin;
+mod leftover;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,7 @@ use tracing::{debug, warn};
 use crate::peer::{Peer, Proxies};
 use crate::tls::Certificate;
 use begin::Begin;
+use leftover::Leftover;
 
 /// Connections that are served at the same time; more wait in the listener's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -240,7 +242,7 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let peer = proxies.behind(peer, request.headers());
     request.extensions_mut().insert(peer);
-    router.oneshot(request.map(Body::new)).await
+    router.oneshot(Leftover::of(request).map(Body::new)).await
 }
 
 #[cfg(test)]

@@ -160,6 +160,18 @@ fn a_body_above_the_limit_is_too_large_however_it_comes() {
     }
 }
 
+/// An answer that a reset overtakes is none: a proxy in between would say 502.
+#[test]
+fn who_is_still_sending_gets_the_answer_and_nothing_else() {
+    for _ in 0..20 {
+        let mut connection = Connection::open(server().address()).expect("a connection");
+        connection.send(&Post::default().payload(vec![b'x'; 32 * MIB]).in_headers()).expect("all of it is taken");
+        assert_eq!(connection.receive().expect("an answer").status, 413);
+        connection.send(&Post::default().in_headers()).expect("another request");
+        assert_eq!(connection.receive().expect("its answer").status, 201);
+    }
+}
+
 #[test]
 fn a_body_at_the_limit_is_accepted_however_it_comes() {
     let post = Post::default().payload(vec![b'x'; BODY_LIMIT_BYTES]);

@@ -4,12 +4,14 @@
 
 mod batch;
 mod cursor;
+mod expression;
 mod journal;
 mod payload;
 mod wire;
 
 pub use batch::batch;
 pub use cursor::cursor;
+pub use expression::expression;
 pub use journal::journal;
 pub use payload::payload;
 pub use wire::{headers, json};
@@ -18,11 +20,12 @@ pub use wire::{headers, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("headers", headers),
     ("json", json),
     ("batch", batch),
     ("journal", journal),
     ("cursor", cursor),
     ("payload", payload),
+    ("expression", expression),
 ];

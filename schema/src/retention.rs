@@ -1,5 +1,7 @@
 //! How long records live: the policy, and what it says of one record. Both stores keep to it.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use crate::time::{TimestampUs, US_PER_DAY};
 
 /// How long records live from their reception.
@@ -104,6 +106,30 @@ impl RetentionPolicy {
     }
 }
 
+/// The policy that holds now. Clones share it, so that all parts of a process have another one at the same time; who does
+/// several things by it takes it once.
+#[derive(Debug, Clone)]
+pub struct PolicyInForce(Arc<RwLock<Arc<RetentionPolicy>>>);
+
+impl From<RetentionPolicy> for PolicyInForce {
+    fn from(policy: RetentionPolicy) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(policy))))
+    }
+}
+
+impl PolicyInForce {
+    /// The policy.
+    #[must_use]
+    pub fn now(&self) -> Arc<RetentionPolicy> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on, this one holds.
+    pub fn change(&self, policy: RetentionPolicy) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+}
+
 fn after(received: TimestampUs, days: u32) -> TimestampUs {
     TimestampUs(received.0.saturating_add(i64::from(days) * US_PER_DAY))
 }
@@ -139,6 +165,14 @@ mod tests {
         assert_eq!(days("test/test/one", 2), Some(5));
         assert_eq!(days("test/test/one", 4), None);
         assert_eq!(days("test/discard", 2), Some(5), "the pattern ends with a slash before its star");
+    }
+
+    #[test]
+    fn a_changed_policy_holds_for_all_who_share_it_and_not_for_who_took_it_before() {
+        let policy = PolicyInForce::from(RetentionPolicy::days(5));
+        let (shared, taken) = (policy.clone(), policy.now());
+        policy.change(RetentionPolicy::days(7));
+        assert_eq!((shared.now().default_days, taken.default_days), (7, 5));
     }
 
     #[test]

@@ -86,6 +86,15 @@ impl TimestampUs {
         }
     }
 
+    /// As RFC 3339 writes it, in microseconds: `2015-09-30T00:39:35.000000Z`.
+    #[must_use]
+    pub fn rfc3339_us(self) -> String {
+        match DateTime::<Utc>::from_timestamp_micros(self.0) {
+            Some(instant) => instant.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+            None => format!("{} us", self.0),
+        }
+    }
+
     /// The UTC calendar date, `None` beyond the calendar's end (year 262142).
     #[must_use]
     pub fn date(self) -> Option<NaiveDate> {
@@ -148,6 +157,8 @@ mod tests {
         assert_eq!(read("1970-01-01T01:00:01.5+01:00"), Some(1_500_000));
         assert_eq!(read("1970-01-01T00:00:00.000001Z"), Some(1));
         assert_eq!(read(&TimestampUs::from_s(1_443_573_575).rfc3339()), Some(1_443_573_575 * US_PER_S));
+        assert_eq!(TimestampUs(1_443_573_575_000_007).rfc3339_us(), "2015-09-30T00:39:35.000007Z");
+        assert_eq!(read(&TimestampUs(1_443_573_575_000_007).rfc3339_us()), Some(1_443_573_575_000_007));
         assert_eq!(read("1970-01-01T00:00:00.000001001Z"), Some(2));
         for wrong in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01T25:00:00Z", "0"] {
             assert_eq!(read(wrong), None, "{wrong}");

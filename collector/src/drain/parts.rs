@@ -142,7 +142,8 @@ impl<S: Sink, A: Aside> Parts<'_, S, A> {
     async fn keep_aside(&mut self, part: &Batch, reason: String) -> bool {
         let Some(record) = part.records().first() else { return true };
         let mut backoff = Backoff::default();
-        warn!(id = record.id.0, %reason, "the store refuses a record for good");
+        // The store's reason may repeat parts of the record. It is kept with it, for who may see both.
+        warn!(id = record.id.0, "the store refuses a record for good: it is in the quarantine, with the reason");
         loop {
             match self.aside.keep(Arc::clone(record), reason.clone()).await {
                 Ok(()) => return true,

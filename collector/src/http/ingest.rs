@@ -77,7 +77,8 @@ async fn handle(ingest: &Ingest, request: Request) -> Result<Response, Refusal> 
                 Ok(report) => Ok(created(&*ingest.collector.accept(report).await?)),
                 Err(rejection) => {
                     let quarantine = ingest.collector.quarantine();
-                    let answer = set_aside(quarantine, ingest.on_invalid, &head.headers, body, rejection).await?;
+                    let aside = Box::pin(set_aside(quarantine, ingest.on_invalid, &head.headers, body, rejection));
+                    let answer = aside.await?;
                     ingest.collector.counters().quarantined(1);
                     Ok(answer)
                 }
@@ -94,7 +95,8 @@ async fn sort_out(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<Ou
             read(headers, Bytes::new(), body, ingest.body_limit_bytes).await.map(Outcome::Record)
         }
         (Form::Json, Encoding::Identity) => sort_json_out(ingest, headers, body).await,
-        _ => batch::receive(ingest, headers, kind, Bytes::new(), body).await,
+        // In a box, as all that few requests need: otherwise each record pays for the room of it.
+        _ => Box::pin(batch::receive(ingest, headers, kind, Bytes::new(), body)).await,
     }
 }
 
@@ -103,7 +105,8 @@ async fn sort_json_out(ingest: &Ingest, headers: &HeaderMap, mut body: Body) -> 
     refuse_above(headers, ingest.batches.limit_bytes().max(ingest.body_limit_bytes))?;
     let first = within_time(peek(&mut body, ingest.body_limit_bytes)).await?;
     if first.first() == Some(&b'[') {
-        return batch::receive(ingest, headers, (Form::Array, Encoding::Identity), first, body).await;
+        let kind = (Form::Array, Encoding::Identity);
+        return Box::pin(batch::receive(ingest, headers, kind, first, body)).await;
     }
     read(headers, first, body, ingest.body_limit_bytes).await.map(Outcome::Record)
 }

@@ -18,7 +18,7 @@ use telemetrics_schema::attributes::{NoParsers, Parsers};
 use telemetrics_schema::batch::parsed_batch;
 use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::layout::date_text;
-use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::{CollectorNumber, Record};
 
 use super::{Holding, StoreError};
@@ -36,7 +36,7 @@ const REFUSALS: [u32; 11] = [6, 26, 27, 33, 53, 70, 117, 130, 131, 349, 469];
 /// The writer into one ClickHouse table.
 pub struct ClickHouseStore {
     connection: Connection,
-    policy: RetentionPolicy,
+    policy: PolicyInForce,
     claim: Option<Claim>,
     parsers: Arc<dyn Parsers>,
 }
@@ -45,7 +45,7 @@ impl ClickHouseStore {
     /// A writer for `target`; nothing is asked of the server yet, so that records are accepted while it is away.
     #[must_use]
     pub fn new(target: &ClickHouseTarget, policy: RetentionPolicy) -> Self {
-        Self { connection: Connection::new(target), policy, claim: None, parsers: Arc::new(NoParsers) }
+        Self { connection: Connection::new(target), policy: policy.into(), claim: None, parsers: Arc::new(NoParsers) }
     }
 
     /// The same writer, which takes the collector's number in the database before it writes. `file`, in the data
@@ -53,6 +53,12 @@ impl ClickHouseStore {
     #[must_use]
     pub fn claiming(self, number: CollectorNumber, file: PathBuf) -> Self {
         Self { claim: Some(Claim { number, file }), ..self }
+    }
+
+    /// The same writer, by a policy that may change: whoever changes it calls [`ClickHouseStore::expire`].
+    #[must_use]
+    pub fn following(self, policy: PolicyInForce) -> Self {
+        Self { policy, ..self }
     }
 
     /// The same writer, which stores the attributes that these parsers make of records.
@@ -83,8 +89,16 @@ impl ClickHouseStore {
     /// See [`SetupError`].
     pub async fn set_up(&self) -> Result<Migrated, SetupError> {
         let migrated = self.migrate_and_claim().await?;
-        expiry::apply(&self.connection, &self.policy).await?;
+        self.expire().await?;
         Ok(migrated)
+    }
+
+    /// Has the server delete records by the policy that holds now; changes nothing where it does already.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn expire(&self) -> Result<(), SetupError> {
+        expiry::apply(&self.connection, &self.policy.now()).await
     }
 
     /// Makes the database ready for records that were kept elsewhere: migrations and the collector's number. How long

@@ -11,7 +11,7 @@ use std::time::Duration;
 use deltalake::kernel::Action;
 use deltalake::protocol::DeltaOperation;
 use telemetrics_schema::TimestampUs;
-use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::time::Clock;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -34,8 +34,8 @@ const EXPIRED_ON_DISK_MAX: Duration = Duration::from_hours(21);
 /// How the embedded table is maintained.
 #[derive(Debug, Clone)]
 pub struct MaintenanceSettings {
-    /// How long records live.
-    pub policy: RetentionPolicy,
+    /// How long records live; it may change meanwhile.
+    pub policy: PolicyInForce,
     /// Size at which a file that small ones become is closed; those of half this size are left as they are.
     pub file_target_bytes: u64,
     /// So many files of about one size and of one day are merged.
@@ -70,7 +70,7 @@ impl MaintenanceSettings {
     #[must_use]
     pub fn new(policy: RetentionPolicy) -> Self {
         Self {
-            policy,
+            policy: policy.into(),
             file_target_bytes: 256 << 20,
             merge_files_min: 8,
             merge_files_max: 8,
@@ -112,7 +112,9 @@ pub(super) struct Maintenance {
     counters: Arc<MaintenanceCounters>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
-    /// What was found in files that the log does not say enough of; files never change.
+    /// The policy that this pass goes by.
+    policy: Arc<RetentionPolicy>,
+    /// What was found in files that the log does not say enough of; files never change, and it is of this policy.
     known: HashMap<String, Expiry>,
     last_sweep: Option<TimestampUs>,
 }
@@ -126,7 +128,8 @@ impl Maintenance {
         stop: CancellationToken,
     ) -> Self {
         counters.swept(clock.now());
-        Self { table, settings, counters, clock, stop, known: HashMap::new(), last_sweep: None }
+        let policy = settings.policy.now();
+        Self { table, settings, counters, clock, stop, policy, known: HashMap::new(), last_sweep: None }
     }
 
     /// Works until it is stopped.
@@ -147,12 +150,23 @@ impl Maintenance {
 
     /// Does what is due now.
     pub(super) async fn pass(&mut self) -> Result<(), StoreError> {
+        self.take_policy();
         if self.is_sweep_due() {
             self.sweep().await?;
         }
         while !self.stop.is_cancelled() && self.merge_some().await? {}
         log_care::checkpoint(&self.table, self.settings.checkpoint_commits).await?;
         self.complete_rollups().await
+    }
+
+    /// By another policy, all files are looked at anew, and at once.
+    fn take_policy(&mut self) {
+        let policy = self.settings.policy.now();
+        if policy != self.policy {
+            self.policy = policy;
+            self.known.clear();
+            self.last_sweep = None;
+        }
     }
 
     /// Makes the rollup files that are missing, those of the newest days first.
@@ -206,7 +220,7 @@ impl Maintenance {
     async fn fate(&mut self, file: &DataFile, now: TimestampUs) -> Result<Fate, StoreError> {
         let slack_us = i64::try_from(self.settings.expired_slack.as_micros()).unwrap_or(i64::MAX);
         let overdue = TimestampUs(now.0.saturating_sub(slack_us));
-        if let Some(fate) = retire::by_log(file, &self.settings.policy, now, overdue) {
+        if let Some(fate) = retire::by_log(file, &self.policy, now, overdue) {
             return Ok(fate);
         }
         let expiry = match self.known.get(&file.path) {
@@ -223,7 +237,7 @@ impl Maintenance {
     /// `None` when the process stops.
     async fn look_into(&self, file: &DataFile) -> Result<Option<Expiry>, StoreError> {
         let path = self.table.directory().join(&file.path);
-        let (policy, mut pace) = (self.settings.policy.clone(), self.pace());
+        let (policy, mut pace) = (Arc::clone(&self.policy), self.pace());
         let work = tokio::task::spawn_blocking(move || expiry::of_file(&path, &policy, &mut pace));
         work.await.map_err(unavailable)?
     }
@@ -273,7 +287,7 @@ impl Maintenance {
             target_bytes: self.settings.file_target_bytes,
             row_group_bytes: self.settings.row_group_bytes,
             input_bytes: self.settings.merge_input_bytes,
-            policy: self.settings.policy.clone(),
+            policy: Arc::clone(&self.policy),
             now,
         };
         let mut pace = self.pace();

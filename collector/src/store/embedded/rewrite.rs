@@ -1,6 +1,7 @@
 //! Files of one day become other files with the same records, but those that are expired.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use telemetrics_schema::TimestampUs;
@@ -30,7 +31,7 @@ pub(super) struct Rewrite {
     /// Bytes of rows of each file that are in memory at a time.
     pub(super) input_bytes: usize,
     /// Which records are left out.
-    pub(super) policy: RetentionPolicy,
+    pub(super) policy: Arc<RetentionPolicy>,
     /// When the work began.
     pub(super) now: TimestampUs,
 }

@@ -130,7 +130,7 @@ impl Model {
                 severity: report.severity,
                 machine_id: &report.machine_id,
             };
-            let last = self.rig.settings.policy.last_seen(&subject, *ts_reception);
+            let last = self.rig.settings.policy.now().last_seen(&subject, *ts_reception);
             if last.is_none_or(|last| last >= self.rig.now()) {
                 assert!(found.contains_key(&id.0), "record {id} is lost");
             }

@@ -44,6 +44,26 @@ async fn the_purge_examples() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_policy_is_taken_by_the_next_pass_and_nothing_is_remembered_of_the_one_before() {
+    let three_days = |pattern: &str| RetentionPolicy { default_days: 0, rules: vec![rule(class(pattern), 3)] };
+    let rig = Rig::new(three_days("q/*"));
+    let mut store = rig.open().await;
+    let old = NOON - 5 * US_PER_DAY;
+    // The log does not say which classes there are in the file: it has to be looked into, and that is remembered.
+    store.insert(&batch_of(vec![record(1, old, "a/b/c", 2), record(2, old, "x/y/z", 2)])).await.expect("inserted");
+    let mut maintenance = rig.maintenance(&store);
+    maintenance.pass().await.expect("a pass");
+    assert_eq!(rig.ids().await, [1, 2]);
+    rig.settings.policy.change(three_days("a/b/*"));
+    maintenance.pass().await.expect("a pass, though no sweep is due");
+    assert_eq!(rig.ids().await, [2]);
+    rig.settings.policy.change(RetentionPolicy::days(5));
+    rig.at(NOON + US_PER_DAY);
+    maintenance.pass().await.expect("a pass");
+    assert!(rig.ids().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_off_the_disk_within_a_day_of_its_expiry() {
     let rig = Rig::new(RetentionPolicy::days(35));
     let mut store = rig.open().await;
@@ -112,8 +132,8 @@ async fn another_policy_at_the_next_start_deletes_and_keeps_what_it_says() {
     rig.at(NOON + 10 * US_PER_DAY);
     rig.maintain(&store).await;
     assert_eq!(rig.ids().await.len(), 9);
-    rig.settings.policy =
-        RetentionPolicy { default_days: 20, rules: vec![rule(Matcher::Machine("machine 3".into()), 2)] };
+    let rules = vec![rule(Matcher::Machine("machine 3".into()), 2)];
+    rig.settings.policy = RetentionPolicy { default_days: 20, rules }.into();
     rig.maintain(&store).await;
     assert_eq!(rig.ids().await, [0, 1, 2, 4, 5, 6, 7, 8]);
 }

@@ -70,7 +70,7 @@ impl Rig {
 
     /// The same table at the same time, in another directory.
     pub(super) fn copy(&self) -> Self {
-        let copy = Self::new(self.settings.policy.clone());
+        let copy = Self::new(RetentionPolicy::clone(&self.settings.policy.now()));
         copy_directory(&self.table(), &copy.table());
         copy.at(self.now().0);
         Self { settings: self.settings.clone(), ..copy }

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use datafusion::prelude::SessionConfig;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::{COLUMNS, RECORDS};
-use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::rollups::{Rollup, STACK_ID};
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
@@ -62,7 +62,7 @@ impl Default for Limits {
 pub struct Analytics {
     store: Store,
     state: SessionState,
-    limits: Limits,
+    retention: PolicyInForce,
 }
 
 enum Store {
@@ -77,7 +77,7 @@ impl Analytics {
     /// [`Error::Internal`] when the query engine does not start.
     pub fn embedded(reader: EmbeddedReader, limits: Limits) -> Result<Self, Error> {
         let state = session(&limits)?.build();
-        Ok(Self { store: Store::Embedded(reader), state, limits })
+        Ok(Self { store: Store::Embedded(reader), state, retention: limits.retention.into() })
     }
 
     /// Questions over a ClickHouse server; it need not be reachable yet.
@@ -89,7 +89,20 @@ impl Analytics {
         let table = records_table(&reader);
         let bulk_table = records_table(&Reader::bulk(settings));
         let state = session_state(session(&limits)?);
-        Ok(Self { store: Store::ClickHouse { reader, table, bulk_table }, state, limits })
+        let store = Store::ClickHouse { reader, table, bulk_table };
+        Ok(Self { store, state, retention: limits.retention.into() })
+    }
+
+    /// The same, by a policy that may change.
+    #[must_use]
+    pub fn following(self, retention: PolicyInForce) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// The policy that holds now.
+    #[must_use]
+    pub fn policy(&self) -> Arc<RetentionPolicy> {
+        self.retention.now()
     }
 
     /// What there is to see at `now`: a request makes one view and asks everything of it.
@@ -103,7 +116,7 @@ impl Analytics {
                 Content::ClickHouse { table: Arc::clone(table), bulk_table: Arc::clone(bulk_table) }
             }
         };
-        let (state, policy) = (self.state.clone(), self.limits.retention.clone());
+        let (state, policy) = (self.state.clone(), self.policy());
         Ok(View { state, content, policy, now, guilties: Arc::default() })
     }
 }
@@ -131,11 +144,12 @@ impl Analytics {
     }
 }
 
-/// See [`Analytics::at`].
+/// See [`Analytics::at`]; copies share what they show.
+#[derive(Clone)]
 pub struct View {
     state: SessionState,
     content: Content,
-    policy: RetentionPolicy,
+    policy: Arc<RetentionPolicy>,
     now: TimestampUs,
     /// The guilty of each stack, for the table of crashes; none is known unless somebody says it.
     guilties: Arc<HashMap<i64, Guilty>>,
@@ -198,10 +212,16 @@ impl View {
         &self.state.runtime_env().memory_pool
     }
 
+    /// The policy by which records are seen.
+    #[must_use]
+    pub fn policy(&self) -> &RetentionPolicy {
+        &self.policy
+    }
+
     /// The same state of the store as `policy` lets see it at `now`, whatever the store's own policy is.
     #[must_use]
     pub fn under(self, policy: &RetentionPolicy, now: TimestampUs) -> Self {
-        Self { policy: policy.clone(), now, ..self }
+        Self { policy: Arc::new(policy.clone()), now, ..self }
     }
 
     /// The records that retention still lets see; every question begins here.

@@ -29,7 +29,7 @@ pub(super) struct DataFile {
     pub(super) statistics: Arc<Statistics>,
     /// Between which buckets the rows of its rollup file are.
     pub(super) rollup_bounds: Arc<Statistics>,
-    rollup_path: PathBuf,
+    pub(super) rollup_path: PathBuf,
     rollups: OnceLock<ObjectMeta>,
 }
 

@@ -5,10 +5,12 @@
 //! seen, so that nothing is missed or counted twice, whatever the collector does meanwhile.
 
 mod files;
+mod held_rollups;
 mod older_files;
 mod rollup_files;
 mod scan;
 mod snapshot;
+mod summed_rows;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use url::Url;
 use crate::error::Error;
 use crate::sizes::DaySizes;
 use files::DataFile;
+use held_rollups::HeldRollups;
 
 pub(crate) use snapshot::Snapshot;
 
@@ -35,6 +38,7 @@ pub struct EmbeddedReader {
     recent: Recent,
     progress: String,
     current: Mutex<Current>,
+    held: Arc<HeldRollups>,
 }
 
 struct Current {
@@ -67,7 +71,8 @@ impl EmbeddedReader {
         let table = DeltaTableBuilder::from_url(url)?.load().await?;
         let progress = progress_name(collector);
         let version = Arc::new(load(&table, &directory_url, &progress).await?);
-        Ok(Self { directory: directory_url, recent, progress, current: Mutex::new(Current { table, version }) })
+        let current = Mutex::new(Current { table, version });
+        Ok(Self { directory: directory_url, recent, progress, current, held: Arc::default() })
     }
 
     /// Everything that is acknowledged now; it does not change any more.
@@ -78,7 +83,7 @@ impl EmbeddedReader {
         let recent = self.recent.snapshot()?;
         let version = self.newest_version().await?;
         let recent = above(recent, version.delivered)?;
-        Ok(Snapshot { files: version.files.clone(), recent })
+        Ok(Snapshot { files: version.files.clone(), recent, held: Arc::clone(&self.held) })
     }
 
     /// What the files of the newest version take, by day. What is in memory takes nothing yet.

@@ -1,19 +1,22 @@
-//! The rollup files of one snapshot as a table of the query engine.
+//! The rollup files of one snapshot as tables of the query engine: of all rollups as they are read, or of one of those that
+//! stay in memory.
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use telemetrics_schema::rollups::file_schema;
+use telemetrics_schema::rollups::{Rollup, file_schema};
 
 use super::files::DataFile;
+use super::held_rollups::{HeldRollups, Wanted, schema_of};
 use super::scan::{candidates, scan};
 
 /// See the module.
@@ -68,5 +71,56 @@ impl TableProvider for RollupFiles {
                 None => schema,
             }))),
         }
+    }
+}
+
+/// One rollup of the same files, from memory where its rows are few; what was never read comes from them.
+pub(super) struct HeldRollup {
+    pub(super) files: Vec<Arc<DataFile>>,
+    pub(super) rollup: Rollup,
+    pub(super) held: Arc<HeldRollups>,
+}
+
+impl std::fmt::Debug for HeldRollup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HeldRollup({} of {} files)", self.rollup.name(), self.files.len())
+    }
+}
+
+#[async_trait]
+impl TableProvider for HeldRollup {
+    fn schema(&self) -> SchemaRef {
+        schema_of(self.rollup)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.schema();
+        let columns = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let Some(wanted) = Wanted::of(self.rollup, &columns) else {
+            let of_file = |place: &usize| file_schema().index_of(schema.field(*place).name());
+            let columns = columns.iter().map(of_file).collect::<std::result::Result<Vec<_>, _>>()?;
+            return RollupFiles::new(self.files.clone()).scan(state, Some(&columns), filters, limit).await;
+        };
+        let bounds = |file: &DataFile| Arc::clone(&file.rollup_bounds);
+        let files = candidates(&self.files, bounds, &file_schema(), state, filters)?;
+        let paths: Vec<_> = files.iter().map(|file| file.rollup_path.clone()).collect();
+        let (schema, places, held) = (wanted.schema()?, wanted.places(&columns), Arc::clone(&self.held));
+        let rows = tokio::task::spawn_blocking(move || held.rows(&paths, &wanted)).await;
+        let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))??;
+        Ok(MemorySourceConfig::try_new_exec(&[rows], schema, Some(places))?)
     }
 }

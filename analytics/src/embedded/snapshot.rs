@@ -13,7 +13,8 @@ use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, Rollup};
 
 use super::files::DataFile;
-use super::rollup_files::RollupFiles;
+use super::held_rollups::{HeldRollups, Wanted};
+use super::rollup_files::{HeldRollup, RollupFiles};
 use super::table::SnapshotTable;
 use crate::rollup::Parts;
 
@@ -22,6 +23,7 @@ use crate::rollup::Parts;
 pub(crate) struct Snapshot {
     pub(super) files: Vec<Arc<DataFile>>,
     pub(super) recent: Vec<RecordBatch>,
+    pub(super) held: Arc<HeldRollups>,
 }
 
 impl Snapshot {
@@ -35,8 +37,15 @@ impl Snapshot {
         let (summed, others): (Vec<_>, Vec<_>) = self.files.iter().cloned().partition(|file| file.rollups().is_some());
         let last = summed.iter().map(|file| file.last_reception()).collect::<Option<Vec<_>>>();
         let rollups: Arc<dyn TableProvider> = Arc::new(RollupFiles::new(summed.clone()));
+        let table = |level| -> Arc<dyn TableProvider> {
+            if Wanted::may_be_of(level) {
+                Arc::new(HeldRollup { files: summed.clone(), rollup: level, held: Arc::clone(&self.held) })
+            } else {
+                Arc::clone(&rollups)
+            }
+        };
         let levels = std::iter::successors(Some(rollup), |rollup| rollup.finer());
-        let levels = levels.map(|level| Ok((level, rows(level, &rollups, state)?))).collect::<Result<_>>()?;
+        let levels = levels.map(|level| Ok((level, rows(level, table(level), state)?))).collect::<Result<_>>()?;
         let records = |files, recent| frame(RECORDS, Arc::new(SnapshotTable::new(files, recent)), state);
         Ok(Parts {
             levels,
@@ -48,8 +57,8 @@ impl Snapshot {
 }
 
 /// The rows of one rollup, with its columns.
-fn rows(rollup: Rollup, rollups: &Arc<dyn TableProvider>, state: &SessionState) -> Result<DataFrame> {
-    let rows = frame(rollup.name(), Arc::clone(rollups), state)?.filter(col(FILE_ROLLUP).eq(lit(rollup.number())))?;
+fn rows(rollup: Rollup, table: Arc<dyn TableProvider>, state: &SessionState) -> Result<DataFrame> {
+    let rows = frame(rollup.name(), table, state)?.filter(col(FILE_ROLLUP).eq(lit(rollup.number())))?;
     let column = |name: &str| if name == rollup.bucket() { col(FILE_BUCKET).alias(name) } else { col(name) };
     rows.select(rollup.columns().map(|of| column(of.name)).collect::<Vec<_>>())
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::functions::expr_fn::date_trunc;
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
+use datafusion::functions_aggregate::expr_fn::{count_distinct, sum};
 use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::payload::CRASH_CLASSES;
 
 use super::counts::numbers;
+use super::grouped::grouped;
 use super::hardware::MACHINE_CHECKS;
 use super::keys::text_at;
 use super::source;
@@ -31,6 +32,7 @@ const CLASS: &str = "classification";
 const MACHINE: &str = "machine_id";
 const DAY: &str = "day";
 const MACHINES: &str = "machines";
+const MACHINE_DAYS: &str = "machine_days";
 const NUMBER: &str = "number";
 
 /// What counts as a strike.
@@ -64,9 +66,12 @@ impl Scope {
 /// # Errors
 /// [`Error::TooMuch`] when there are more than [`ROWS_MAX`] builds and days; else as the store's.
 pub async fn tables(view: &View, filter: &RecordFilter, scope: Scope) -> Result<Tables, Error> {
-    let exposures = exposures(view, filter).await?;
-    let mut found = strikes(view, filter, Scope::Crashes, false).await?;
-    found.extend(strikes(view, filter, scope, true).await?);
+    let (exposures, mut found, of_classes) = tokio::try_join!(
+        exposures(view, filter),
+        strikes(view, filter, Scope::Crashes, false),
+        strikes(view, filter, scope, true)
+    )?;
+    found.extend(of_classes);
     // A build without a crash has a rate, too.
     for exposure in &exposures {
         found.entry((exposure.build.clone(), Cause::AnyCrash)).or_default();
@@ -78,16 +83,18 @@ pub async fn tables(view: &View, filter: &RecordFilter, scope: Scope) -> Result<
 /// Who ran which build: by name.
 async fn exposures(view: &View, filter: &RecordFilter) -> Result<Vec<Exposure>, Error> {
     let mut builds: BTreeMap<String, Exposure> = BTreeMap::new();
-    for batch in collect(exposure_plan(view, filter, false)?).await? {
-        for (row, machines) in numbers(&batch, 1)?.into_iter().enumerate() {
-            let build = name(&batch, 0, row)?;
+    let (whole, by_day) = (exposure_plan(view, filter, false)?, exposure_plan(view, filter, true)?);
+    let (whole, by_day) = tokio::try_join!(collect(whole), collect(by_day))?;
+    for batch in &whole {
+        for (row, machines) in numbers(batch, 1)?.into_iter().enumerate() {
+            let build = name(batch, 0, row)?;
             let exposure = Exposure { build: build.clone(), machines, machine_days: 0, busiest_day_machines: 0 };
             builds.insert(build, exposure);
         }
     }
-    for batch in collect(exposure_plan(view, filter, true)?).await? {
-        for (row, machines) in numbers(&batch, 2)?.into_iter().enumerate() {
-            if let Some(exposure) = builds.get_mut(&name(&batch, 0, row)?) {
+    for batch in &by_day {
+        for (row, machines) in numbers(batch, 2)?.into_iter().enumerate() {
+            if let Some(exposure) = builds.get_mut(&name(batch, 0, row)?) {
                 exposure.machine_days += machines;
                 exposure.busiest_day_machines = exposure.busiest_day_machines.max(machines);
             }
@@ -104,7 +111,7 @@ pub fn exposure_plan(view: &View, filter: &RecordFilter, by_day: bool) -> Result
     let heartbeats = source::machines(view, &of_machines(filter), &[BUILD, MACHINE])?;
     let day = by_day.then(|| heartbeats.day.alias(DAY));
     let keys = [Some(col(BUILD)), day].into_iter().flatten().collect();
-    at_most(heartbeats.rows.aggregate(keys, vec![count_distinct(col(MACHINE)).alias(MACHINES)])?)
+    at_most(grouped(heartbeats.rows, keys, [(count_distinct(col(MACHINE)), MACHINES)])?)
 }
 
 /// What the filter says of machines, and of when they were heard.
@@ -130,47 +137,49 @@ type Found = BTreeMap<(String, Cause), Counts>;
 async fn strikes(view: &View, filter: &RecordFilter, scope: Scope, by_class: bool) -> Result<Found, Error> {
     let mut found = Found::new();
     let keys = 1 + usize::from(by_class);
-    let key = |batch: &RecordBatch, row: usize| {
-        let cause = if by_class { Cause::Class(name(batch, 1, row)?) } else { Cause::AnyCrash };
-        Ok::<_, Error>((name(batch, 0, row)?, cause))
-    };
-    for batch in collect(strikes_plan(view, filter, scope, by_class, false)?).await? {
-        for (row, (machines, records)) in numbers(&batch, keys)?.into_iter().zip(numbers(&batch, keys + 1)?).enumerate()
-        {
-            found.insert(key(&batch, row)?, Counts { machines, machine_days: 0, records });
-        }
-    }
-    for batch in collect(strikes_plan(view, filter, scope, by_class, true)?).await? {
-        for (row, machines) in numbers(&batch, keys + 1)?.into_iter().enumerate() {
-            if let Some(counts) = found.get_mut(&key(&batch, row)?) {
-                counts.machine_days += machines;
-            }
+    for batch in collect(strikes_plan(view, filter, scope, by_class)?).await? {
+        for (row, counts) in struck_counts(&batch, keys)?.into_iter().enumerate() {
+            let cause = if by_class { Cause::Class(name(&batch, 1, row)?) } else { Cause::AnyCrash };
+            found.insert((name(&batch, 0, row)?, cause), counts);
         }
     }
     Ok(found)
 }
 
-/// The plan of strikes: builds, classes and days where it is asked for them, how many machine ids were struck, and how
-/// often.
+/// The plan of strikes: builds, and classes where it is asked for them, then machines, machine days and records of each.
 ///
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
-pub fn strikes_plan(
-    view: &View,
-    filter: &RecordFilter,
-    scope: Scope,
-    by_class: bool,
-    by_day: bool,
-) -> Result<DataFrame, Error> {
+pub fn strikes_plan(view: &View, filter: &RecordFilter, scope: Scope, by_class: bool) -> Result<DataFrame, Error> {
     let mut records = filter.of(view.records()?)?;
     if let Some(predicate) = scope.predicate() {
         records = records.filter(predicate)?;
     }
-    let class = by_class.then(|| col(CLASS));
-    let day = by_day.then(|| date_trunc(lit(DAY), col("ts_reception")).alias(DAY));
-    let keys = [Some(col(BUILD)), class, day].into_iter().flatten().collect();
-    let struck = vec![count_distinct(col(MACHINE)).alias(MACHINES), count(lit(1_i64)).alias(NUMBER)];
-    at_most(records.aggregate(keys, struck)?)
+    let keys = if by_class { &[BUILD, CLASS][..] } else { &[BUILD] };
+    at_most(struck(records, keys)?)
+}
+
+/// Groups records by the columns `keys`: how many machine ids are in each group, on how many days each of them together,
+/// and how many records.
+///
+/// Each step has fewer rows than the one before, and the records are read once.
+pub(super) fn struck(records: DataFrame, keys: &[&str]) -> Result<DataFrame, Error> {
+    let and = |more: &[&str]| keys.iter().chain(more).map(|name| col(*name)).collect::<Vec<Expr>>();
+    let of_day = date_trunc(lit(DAY), col("ts_reception")).alias(DAY);
+    let one = || sum(lit(1_i64));
+    let days = records.aggregate(and(&[MACHINE]).into_iter().chain([of_day]).collect(), vec![one().alias(NUMBER)])?;
+    let number = || sum(col(NUMBER)).alias(NUMBER);
+    let machines = days.aggregate(and(&[MACHINE]), vec![one().alias(MACHINE_DAYS), number()])?;
+    let sums = vec![one().alias(MACHINES), sum(col(MACHINE_DAYS)).alias(MACHINE_DAYS), number()];
+    Ok(machines.aggregate(and(&[]), sums)?)
+}
+
+/// What [`struck`] says behind so many `keys`.
+pub(super) fn struck_counts(batch: &RecordBatch, keys: usize) -> Result<Vec<Counts>, Error> {
+    let (machines, machine_days, records) =
+        (numbers(batch, keys)?, numbers(batch, keys + 1)?, numbers(batch, keys + 2)?);
+    let rows = machines.into_iter().zip(machine_days).zip(records);
+    Ok(rows.map(|((machines, machine_days), records)| Counts { machines, machine_days, records }).collect())
 }
 
 fn at_most(counted: DataFrame) -> Result<DataFrame, Error> {

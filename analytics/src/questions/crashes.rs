@@ -15,6 +15,7 @@ use telemetrics_schema::payload::{CRASH_CLASSES, Filters};
 use telemetrics_schema::rollups::STACK_ID;
 
 use super::counts::numbers;
+use super::grouped::grouped;
 use super::keys::text_at;
 use super::source;
 use crate::crashes::{Guilty, StackBook};
@@ -261,12 +262,9 @@ pub(super) fn of_table(view: &View, filter: &RecordFilter, table: &HashMap<i64, 
 #[allow(clippy::implicit_hasher)]
 pub fn seen_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
     let reception = || col("ts_reception");
-    let aggregates = vec![
-        count_distinct(col(MACHINE)).alias(NUMBER),
-        min(reception()).alias("first_seen"),
-        max(reception()).alias("last_seen"),
-    ];
-    Ok(of_table(view, filter, table)?.aggregate(vec![col(GUILTY)], aggregates)?)
+    let aggregates =
+        [(count_distinct(col(MACHINE)), NUMBER), (min(reception()), "first_seen"), (max(reception()), "last_seen")];
+    grouped(of_table(view, filter, table)?, vec![col(GUILTY)], aggregates)
 }
 
 /// The plan of the third step: of each guilty in `table` the distinct machines by build.
@@ -277,7 +275,7 @@ pub fn seen_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) 
 #[allow(clippy::implicit_hasher)]
 pub fn machines_plan(view: &View, filter: &RecordFilter, table: &HashMap<i64, i64>) -> Result<DataFrame, Error> {
     let keys = [GUILTY, "system_name", "build"].map(col).to_vec();
-    Ok(of_table(view, filter, table)?.aggregate(keys, vec![count_distinct(col(MACHINE)).alias(NUMBER)])?)
+    grouped(of_table(view, filter, table)?, keys, [(count_distinct(col(MACHINE)), NUMBER)])
 }
 
 async fn count_machines(

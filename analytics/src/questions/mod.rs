@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod derived;
 pub mod expired;
 pub mod frames;
+mod grouped;
 pub mod guilty;
 pub mod guilty_strikes;
 pub mod hardware;

@@ -31,12 +31,15 @@ pub struct Offered {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
-    let mut builds = distinct(builds_plan(view, system_name)?).await?;
+    let (mut builds, mut classifications, systems) = tokio::try_join!(
+        distinct(builds_plan(view, system_name)?),
+        distinct(plan(view, "classification", None)?),
+        systems(view)
+    )?;
     builds.sort_by(|a, b| build_order(b, a));
     builds.truncate(BUILDS_MAX);
-    let mut classifications = distinct(plan(view, "classification", None)?).await?;
     classifications.sort_unstable();
-    Ok(Offered { classifications, systems: systems(view).await?, builds })
+    Ok(Offered { classifications, systems, builds })
 }
 
 /// The systems that occur, by name.

@@ -8,6 +8,7 @@ use datafusion::functions_aggregate::expr_fn::count_distinct;
 use datafusion::logical_expr::col;
 
 use super::counts::{GROUPS_MAX, numbers};
+use super::grouped::grouped;
 use super::keys::text_at;
 use super::source;
 use crate::error::Error;
@@ -66,9 +67,8 @@ pub async fn population(view: &View, filter: &RecordFilter, limit: usize) -> Res
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn plan(view: &View, filter: &RecordFilter, limit: usize) -> Result<DataFrame, Error> {
     let keys = || KEYS.into_iter().map(col);
-    let machines = count_distinct(col(MACHINE)).alias(NUMBER);
     let heartbeats = source::machines(view, filter, &[&KEYS[..], &[MACHINE]].concat())?.rows;
-    let counted = heartbeats.aggregate(keys().collect(), vec![machines])?;
+    let counted = grouped(heartbeats, keys().collect(), [(count_distinct(col(MACHINE)), NUMBER)])?;
     let order = keys().map(|key| key.sort(true, false));
     let order = [col(NUMBER).sort(false, false)].into_iter().chain(order).collect();
     Ok(counted.sort(order)?.limit(0, Some(limit + 1))?)

@@ -16,6 +16,7 @@ mod columns;
 mod complexity;
 mod concat;
 mod described;
+mod doubling;
 mod error;
 mod expression;
 mod functions;

@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use telemetrics_schema::columns::RECORDS;
 
+use super::doubling::{self, DOUBLINGS_MAX};
 use super::functions::is_function;
 use crate::error::Error;
 
@@ -114,6 +115,11 @@ fn parse(tokens: Vec<TokenWithSpan>) -> Result<Vec<Parsed>, Error> {
 fn parser(tokens: Vec<TokenWithSpan>, what: &str, operators_max: usize) -> Result<Parser<'static>, Error> {
     if tokens.iter().filter(|token| is_operator(&token.token)).count() > operators_max {
         return Err(Error::TooMuch(format!("{what} has at most {operators_max} keywords and operators")));
+    }
+    if doubling::most(&tokens) > DOUBLINGS_MAX {
+        let reason =
+            format!("{what} has at most {DOUBLINGS_MAX} points of names and special functions around one place");
+        return Err(Error::TooMuch(reason));
     }
     Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
 }
@@ -345,5 +351,10 @@ mod tests {
         assert!(read(&deep(20)).is_ok());
         assert!(matches!(read(&deep(1_000)), Err(Error::TooMuch(_))));
         assert!(matches!(read(&format!("SELECT {}true", "NOT ".repeat(OPERATORS_MAX))), Err(Error::TooMuch(_))));
+        // Each of these would be read for hours.
+        for again in ["a.", "a.a[", "CAST(", "POSITION(", "SUBSTRING(", "ARRAY["] {
+            assert!(matches!(read(&format!("SELECT {}:", again.repeat(45))), Err(Error::TooMuch(_))), "{again}");
+            assert!(matches!(read(&format!("SELECT {}:", again.repeat(5))), Err(Error::Invalid(_))), "{again}");
+        }
     }
 }

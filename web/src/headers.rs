@@ -22,6 +22,7 @@ const DEFAULTS: [(HeaderName, HeaderValue); 7] = [
 #[allow(clippy::unused_async)]
 pub async fn add(mut response: Response) -> Response {
     let headers = response.headers_mut();
+    headers.reserve(DEFAULTS.len());
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(value);
     }

@@ -33,6 +33,12 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether what the other end of a connection says about a request is believed.
+    #[must_use]
+    pub fn trust(&self, peer: Peer) -> bool {
+        self.have(peer.address)
+    }
+
     /// Who is behind `peer`, as far as trusted proxies say it.
     #[must_use]
     pub fn behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {

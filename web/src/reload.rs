@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use telemetrics_collector::http::{Admission, Admitted};
+use telemetrics_schema::retention::PolicyInForce;
 use telemetrics_schema::wire::Rules;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -16,7 +18,7 @@ use crate::serve::rate_limits;
 use crate::tls::Certificate;
 
 /// Settings that hold at once; others hold from the next start on.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 13] = [
     "telemetry_ids",
     "strict_fields",
     "rate_limit.records_per_s",
@@ -27,6 +29,9 @@ const AT_ONCE: [&str; 10] = [
     "tls.certificate_file",
     "tls.key_file",
     "parsers_dir",
+    "retention",
+    "retention.default_days",
+    "retention.rules",
 ];
 
 /// Reads the configuration as it was read at the start.
@@ -43,6 +48,25 @@ pub struct Parts {
     pub admission: Option<Admission>,
     /// What is read from payloads, where records are accepted.
     pub parsers: Option<ParserFiles>,
+    /// How long records live.
+    pub retention: Retention,
+}
+
+/// How long records live, for all who look at it and for who has to be told.
+#[derive(Clone)]
+pub struct Retention {
+    /// The policy.
+    pub policy: PolicyInForce,
+    /// Told when it is another one.
+    pub changed: Arc<Notify>,
+}
+
+impl Retention {
+    /// The policy of a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self { policy: config.retention.clone().into(), changed: Arc::default() }
+    }
 }
 
 /// See the module.
@@ -109,6 +133,7 @@ impl Reload {
         self.take_certificate(new);
         self.take_rules(new);
         self.take_parsers(new);
+        self.take_retention(new);
         info!(target: AUDIT, changed = ?changed.at_once, "the configuration was read anew");
         if !changed.at_next_start.is_empty() {
             warn!(target: AUDIT, settings = ?changed.at_next_start, "settings that changed hold from the next start on");
@@ -146,6 +171,15 @@ impl Reload {
             }
             Err(reason) => error!(target: AUDIT, reason, "the payload parsers stay as they were"),
         }
+    }
+
+    fn take_retention(&mut self, new: &Config) {
+        if self.config.retention == new.retention {
+            return;
+        }
+        self.config.retention.clone_from(&new.retention);
+        self.parts.retention.policy.change(new.retention.clone());
+        self.parts.retention.changed.notify_one();
     }
 
     fn take_rules(&mut self, new: &Config) {

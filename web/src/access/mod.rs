@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::HeaderMap;
 use telemetrics_schema::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::warn;
+use tracing::{Span, warn};
 
 use crate::config;
 use crate::error::{Challenge, WebError};
@@ -160,9 +160,11 @@ impl Access {
             return Ok(Some(known));
         }
         shared.failures.begin(attempt.from, shared.clock.now())?;
-        let looking = Arc::clone(shared);
+        let (looking, span) = (Arc::clone(shared), Span::current());
         // To its end, also when nobody waits for it any more: what was begun is counted.
-        tokio::task::spawn_blocking(move || looking.look(&attempt, turn)).await.map_err(|_| overloaded())
+        tokio::task::spawn_blocking(move || span.in_scope(|| looking.look(&attempt, turn)))
+            .await
+            .map_err(|_| overloaded())
     }
 }
 

@@ -54,8 +54,8 @@ pub(super) const TRUSTED_PROXIES: Setting = Setting {
     key: "trusted_proxies",
     unit: "",
     kind: Kind::Networks { max_items: PROXIES_MAX, set: |config, networks| config.trusted_proxies = networks },
-    doc: "Addresses and networks of proxies in front of the server. Only what they say in X-Forwarded-For and \
-          X-Forwarded-Proto is believed.",
+    doc: "Addresses and networks of proxies in front of the server. Only what they say in X-Forwarded-For, \
+          X-Forwarded-Proto and X-Request-Id is believed.",
     show: |config| match config.trusted_proxies.as_slice() {
         [] => String::new(),
         networks => format!("[{}]", networks.iter().map(quoted).collect::<Vec<_>>().join(", ")),

@@ -6,12 +6,15 @@ use super::file;
 use super::load::{Given, Value};
 use super::setting::Kind;
 use super::settings::{SETTINGS, Setting};
+use crate::logging::LOG_VARIABLE;
 
 /// How the variables begin.
 pub const PREFIX: &str = "TELEMETRICS_";
 
-/// Variables that begin so and are no settings: those of the log, of this project's own tests, and of its documents.
-const OTHERS: [&str; 3] = ["TELEMETRICS_LOG", "TELEMETRICS_TEST_", "TELEMETRICS_UPDATE_DOCS"];
+/// Variables that begin as settings do and are none: the filter of the log, and what makes the documents.
+const OTHERS: [&str; 2] = [LOG_VARIABLE, "TELEMETRICS_UPDATE_DOCS"];
+/// How the variables of this project's own tests begin.
+const OF_TESTS: &str = "TELEMETRICS_TEST_";
 
 impl Setting {
     /// The variable that sets it.
@@ -33,8 +36,7 @@ pub fn variables() -> impl Iterator<Item = (String, String)> {
 pub fn settings(variables: impl IntoIterator<Item = (String, String)>) -> Result<Vec<Given>, Vec<Problem>> {
     let (mut given, mut problems) = (Vec::new(), Vec::new());
     for (name, text) in variables {
-        let is_ours = name.starts_with(PREFIX) && !OTHERS.iter().any(|other| name.starts_with(other));
-        if !is_ours {
+        if !name.starts_with(PREFIX) || is_other(&name) {
             continue;
         }
         let read = match SETTINGS.iter().find(|setting| setting.variable() == name) {
@@ -47,6 +49,10 @@ pub fn settings(variables: impl IntoIterator<Item = (String, String)>) -> Result
         }
     }
     if problems.is_empty() { Ok(given) } else { Err(problems) }
+}
+
+fn is_other(name: &str) -> bool {
+    OTHERS.contains(&name) || name.starts_with(OF_TESTS)
 }
 
 /// The text as the value that the setting takes: a list of texts has commas between, rules are a list as in the file.
@@ -80,7 +86,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, LogFormat};
 
     fn given(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
@@ -92,7 +98,7 @@ mod tests {
     fn every_setting_has_a_variable_of_its_own() {
         let variables: HashSet<String> = SETTINGS.iter().map(Setting::variable).collect();
         assert_eq!(variables.len(), SETTINGS.len());
-        assert!(variables.iter().all(|name| !OTHERS.iter().any(|other| name.starts_with(other))));
+        assert!(!variables.iter().any(|name| is_other(name)));
     }
 
     #[test]
@@ -104,12 +110,14 @@ mod tests {
             ("TELEMETRICS_STORE_CLICKHOUSE_URL", "http://h:1"),
             ("TELEMETRICS_RETENTION_RULES", "[{ severity = 4, days = 0 }]"),
             ("TELEMETRICS_LOG", "debug"),
+            ("TELEMETRICS_LOG_FORMAT", "json"),
             ("PATH", "x"),
         ]);
         let config = config.expect("valid");
         assert_eq!((config.read_wait_ms, config.strict_fields), (1_500, true));
         assert_eq!((config.telemetry_ids, config.retention.rules.len()), (vec!["a".to_owned(), "b".to_owned()], 1));
         assert!(config.store.clickhouse().is_some());
+        assert_eq!(config.log.format, LogFormat::Json);
     }
 
     #[test]

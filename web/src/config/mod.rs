@@ -68,6 +68,8 @@ pub struct Config {
     pub collector_number: CollectorNumber,
     /// Longest time in milliseconds that a query waits for acknowledged records to reach the store.
     pub read_wait_ms: u64,
+    /// Oldest that what pages count may be, in seconds.
+    pub pages_age_s: u64,
     /// Where records are kept.
     pub store: Store,
     /// The journal of acknowledged records.
@@ -90,6 +92,8 @@ pub struct Config {
     pub parsers_dir: Option<PathBuf>,
     /// Directory of the files of views; `None` for the usual one.
     pub views_dir: Option<PathBuf>,
+    /// What the server says about itself.
+    pub log: Log,
     /// How long records live.
     pub retention: RetentionPolicy,
 }
@@ -196,6 +200,23 @@ pub struct Sql {
     pub time_s: u64,
 }
 
+/// How the server writes its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: an object in each line.
+    Json,
+}
+
 impl Config {
     /// The directory of the files of views.
     #[must_use]
@@ -220,6 +241,7 @@ impl Default for Config {
             batch_limit_bytes: 64 * 1024 * 1024,
             collector_number: CollectorNumber::default(),
             read_wait_ms: 1_000,
+            pages_age_s: 60,
             store: Store::Embedded,
             journal: Journal::default(),
             quarantine: Quarantine::default(),
@@ -231,6 +253,7 @@ impl Default for Config {
             sql: Sql::default(),
             parsers_dir: None,
             views_dir: None,
+            log: Log::default(),
             retention: telemetrics_schema::expiry::shipped(),
         }
     }

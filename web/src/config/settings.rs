@@ -9,7 +9,7 @@ use telemetrics_schema::retention::RetentionPolicy;
 pub use super::setting::{Kind, Setting};
 use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store};
 use super::values::{quoted, to_collector, to_days, to_on_invalid, to_percent, to_positive, to_usize, with_server};
-use super::{MIB, OnInvalid, door, retention};
+use super::{LogFormat, MIB, OnInvalid, door, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -132,6 +132,15 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 0, max: 60_000, set: |config, number| config.read_wait_ms = number },
         doc: "Longest time that a query waits for acknowledged records that are not in memory to reach the store.",
         show: |config| config.read_wait_ms.to_string(),
+    },
+    Setting {
+        key: "pages_age_s",
+        unit: "seconds",
+        kind: Kind::Number { min: 0, max: 3_600, set: |config, number| config.pages_age_s = number },
+        doc: "Oldest that what pages count may be: Crashes, pages of numbers, what the start page says of crash rates, and what \
+              forms offer to choose from. Pages say when they counted. While people look, the next count is made in the \
+              background; what takes less than 50 ms is counted anew for everybody, as all is with 0.",
+        show: |config| config.pages_age_s.to_string(),
     },
     Setting {
         key: "store",
@@ -453,6 +462,16 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 1, max: 86_400, set: |config, number| config.sql.time_s = number },
         doc: "How long one statement may take, from its beginning to the last byte of its answer.",
         show: |config| config.sql.time_s.to_string(),
+    },
+    Setting {
+        key: "log.format",
+        unit: "",
+        kind: Kind::OneOf {
+            words: &["text", "json"],
+            set: |config, word| config.log.format = if word == "json" { LogFormat::Json } else { LogFormat::Text },
+        },
+        doc: "How a server writes its log to standard error: lines of text, or an object of JSON in each line.",
+        show: |config| quoted(if config.log.format == LogFormat::Json { "json" } else { "text" }),
     },
     Setting {
         key: "retention",

@@ -49,6 +49,7 @@ fn every_setting_of_a_file_arrives() {
         collector_number = 7
         parsers_dir = "/etc/parsers"
         read_wait_ms = 250
+        pages_age_s = 0
         [store.clickhouse]
         url = "https://db.example:8443"
         database = "telemetry"
@@ -95,6 +96,8 @@ fn every_setting_of_a_file_arrives() {
         memory_bytes = 1_048_576
         rows = 7
         time_s = 9
+        [log]
+        format = "json"
         [retention]
         default_days = 0
         rules = [
@@ -131,6 +134,7 @@ fn every_setting_of_a_file_arrives() {
         collector_number: CollectorNumber::new(7).expect("below 64"),
         parsers_dir: Some("/etc/parsers".into()),
         read_wait_ms: 250,
+        pages_age_s: 0,
         store: Store::ClickHouse(Box::new(server)),
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
         quarantine: Quarantine { quota_bytes: 3_145_728, entries: 5, age_days: 7 },
@@ -144,6 +148,7 @@ fn every_setting_of_a_file_arrives() {
             cpu_share_percent: 10,
         },
         datasets: Datasets { quota_bytes: 1_048_576 },
+        log: Log { format: LogFormat::Json },
         sql: Sql { statements: 3, threads: 5, memory_bytes: 1_048_576, rows: 7, time_s: 9 },
         views_dir: Some("/etc/t/views".into()),
         retention: RetentionPolicy {

@@ -3,6 +3,7 @@
 //! It may run beside a server. It writes nothing but a file that it removes again, to see whether the data directory can be
 //! written.
 
+mod certificate;
 mod directory;
 mod report;
 mod store;
@@ -45,6 +46,7 @@ async fn findings(args: &DoctorArgs, clock: &dyn Clock) -> Vec<Finding> {
     };
     let now = clock.now();
     let mut findings = vec![settings(&config)];
+    findings.extend(config.tls.as_ref().map(|files| certificate::check(files, now)));
     findings.extend(directory::check(&config));
     let journal = directory::journal(&config);
     let newest_here = journal.newest;

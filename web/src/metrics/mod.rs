@@ -25,12 +25,15 @@ use crate::exposition::{CONTENT_TYPE, Exposition};
 use crate::formats::Workers;
 use crate::server::{CONNECTIONS_MAX, Connections};
 use crate::state::{AppState, CollectorState};
+use crate::tls::Certificate;
 
 /// What there are numbers of, by the parts that a process has.
 #[derive(Clone)]
 pub struct Watched {
     /// Those of the server.
     pub connections: Connections,
+    /// The certificate, where TLS is spoken.
+    pub certificate: Option<Certificate>,
     /// What accepts records.
     pub collector: Option<CollectorState>,
     /// What answers questions.
@@ -92,6 +95,9 @@ impl Quotas {
 pub async fn show(State(watched): State<Watched>) -> Response {
     let mut out = Exposition::default();
     server(&mut out, &watched.connections);
+    if let Some(Ok(leaf)) = watched.certificate.as_ref().map(Certificate::leaf) {
+        tls(&mut out, leaf.end);
+    }
     host::process(&mut out, watched.started);
     // None before there is such a directory, or where the system does not tell.
     if let Ok(room) = Room::at(&watched.data_dir) {
@@ -117,6 +123,11 @@ fn server(out: &mut Exposition, connections: &Connections) {
     out.gauge("telemetrics_max_connections", "Most of them; others wait until one ends.", CONNECTIONS_MAX);
     out.counter("telemetrics_connections_total", "Connections that were accepted.", connections.accepted());
     out.counters("telemetrics_answers_total", "Answers of all kinds, by status.", "status", connections.answers());
+}
+
+fn tls(out: &mut Exposition, end: TimestampUs) {
+    let help = "When the certificate that is shown ends, in Unix seconds. Only where the server itself speaks TLS.";
+    out.gauge("telemetrics_tls_certificate_expiry_timestamp_seconds", help, end.as_s());
 }
 
 /// What a collector has to tell at `now`.

@@ -2,6 +2,8 @@
 //!
 //! A pair that cannot be used changes nothing: who renews writes two files, one after the other.
 
+mod leaf;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,6 +24,8 @@ use tracing::{error, info};
 use crate::config;
 use crate::repeat;
 use crate::secret_file;
+
+pub use leaf::Leaf;
 
 /// How long a handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -90,6 +94,15 @@ impl Certificate {
         let key = texts?.certified(files)?;
         *self.shared.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
         Ok(true)
+    }
+
+    /// What the certificate that is shown now says about itself.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn leaf(&self) -> Result<Leaf, String> {
+        let shown = Arc::clone(&self.shared.shown.read().unwrap_or_else(PoisonError::into_inner));
+        Leaf::of(shown.end_entity_cert().map_err(|error| error.to_string())?)
     }
 
     /// Looks for a renewed pair again and again, until it is time to stop.

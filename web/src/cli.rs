@@ -176,6 +176,14 @@ pub struct DemoArgs {
     pub listen: Option<SocketAddr>,
 }
 
+impl Command {
+    /// Whether it serves as the configuration says, which says how it logs, too. Others have people at a terminal.
+    #[must_use]
+    pub fn is_configured_service(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Collector(_) | Self::Web(_))
+    }
+}
+
 impl Cli {
     /// The command that was given; `serve` when none was.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The ClickHouse server of a configuration, for who writes into it and for who asks it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::{Client, Compression};
@@ -7,6 +8,8 @@ use telemetrics_analytics::clickhouse::ClickHouseSettings;
 use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, SetupError};
 use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::layout::DataDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{ClickHouse, Config};
@@ -15,6 +18,8 @@ use crate::transport::transport;
 
 /// How long a start waits for a server to be made ready.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two attempts to change how long a server keeps records.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(30);
 /// The file, in the data directory, that tells this directory from those of other collectors.
 const OWNER_FILE: &str = "clickhouse-owner";
 
@@ -38,6 +43,18 @@ pub async fn open(config: &Config, server: &ClickHouse, data: &DataDir) -> Resul
         Err(_) => warn!(limit_s = SET_UP_TIMEOUT.as_secs(), "starting without the store, it does not answer"),
     }
     Ok(store)
+}
+
+/// Has the server delete by the policy that holds, whenever another one does, until it is time to stop.
+pub async fn expire(store: ClickHouseStore, changed: Arc<Notify>, stop: CancellationToken) {
+    while stop.run_until_cancelled(changed.notified()).await.is_some() {
+        while let Err(error) = store.expire().await {
+            warn!(%error, "the table keeps the retention policy before, it is tried again");
+            if stop.run_until_cancelled(tokio::time::sleep(EXPIRE_PAUSE)).await.is_none() {
+                return;
+            }
+        }
+    }
 }
 
 /// Looks at the database of who only reads: it is made ready by whoever writes, perhaps later.

@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use telemetrics_analytics::Error;
 use telemetrics_collector::http::ErrorBody;
 use telemetrics_collector::quarantine::QuarantineFault;
 use telemetrics_schema::wire::FieldError;
 
 use crate::curation::CurationError;
+use crate::request_id::{self, RequestId};
 
 /// Seconds after which what is not available now may be asked for again.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
@@ -117,7 +119,34 @@ fn sentence(error: &impl std::fmt::Display) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+/// The body of an error.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    body: ErrorBody,
+    /// What the operator finds the reason by, where it is his to find.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<RequestId>,
+}
+
 impl WebError {
+    /// The id of the request that failed, where the server is to blame.
+    fn request_id(&self) -> Option<RequestId> {
+        self.status().is_server_error().then(request_id::current).flatten()
+    }
+
+    /// What people are told.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        match self.request_id() {
+            Some(id) => {
+                let reason = self.to_string();
+                format!("{}. The log of the server says more about the request {id}.", reason.trim_end_matches('.'))
+            }
+            None => self.to_string(),
+        }
+    }
+
     /// The status that tells the client what to do.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -158,11 +187,13 @@ impl IntoResponse for WebError {
         if status.is_server_error() {
             tracing::error!(error = %self, "a request failed");
         }
+        let request_id = self.request_id();
         let errors = match &self {
             Self::Invalid(p) => vec![FieldError { field: p.name.clone(), reason: p.reason.clone() }],
             _ => Vec::new(),
         };
-        let mut response = (status, Json(ErrorBody { message: self.to_string(), errors })).into_response();
+        let mut response =
+            (status, Json(Told { body: ErrorBody { message: self.to_string(), errors }, request_id })).into_response();
         self.mark(response.headers_mut());
         response
     }

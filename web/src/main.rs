@@ -11,7 +11,7 @@ use telemetrics_web::cli::{Cli, Command, ConfigCommand, DemoArgs, ServeArgs, Vie
 use telemetrics_web::cli_ask::ParsersCommand;
 use telemetrics_web::cli_store::StoreCommand;
 use telemetrics_web::clock::SystemClock;
-use telemetrics_web::config::{Config, environment};
+use telemetrics_web::config::{Config, LogFormat, environment};
 use telemetrics_web::parsers::trial;
 use telemetrics_web::reload::{Load, Reload};
 use telemetrics_web::role::Role;
@@ -25,24 +25,23 @@ use telemetrics_web::{
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    memory::limit();
-    let command = Cli::parse().into_command();
-    logging::start();
-    server::allow_connections();
-    match run(&command) {
+    match run(&Cli::parse().into_command()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("telemetrics: {error}");
+            logging::say_last(&error);
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(command: &Command) -> Result<ExitCode, StartError> {
+    if !command.is_configured_service() {
+        begin(LogFormat::Text);
+    }
     match command {
-        Command::Serve(args) => on_runtime(serve_configured(args, Role::Serve)),
-        Command::Collector(args) => on_runtime(serve_configured(args, Role::Collector)),
-        Command::Web(args) => on_runtime(serve_configured(args, Role::Web)),
+        Command::Serve(args) => serve_configured(args, Role::Serve),
+        Command::Collector(args) => serve_configured(args, Role::Collector),
+        Command::Web(args) => serve_configured(args, Role::Web),
         Command::Demo(args) => on_runtime(run_demo(args)),
         Command::Config(command) => configuration(command),
         Command::Access(command) => access_tool::run(command),
@@ -68,6 +67,12 @@ fn run(command: &Command) -> Result<ExitCode, StartError> {
             on_runtime(async { store_move::run(&args.load()?, Arc::new(SystemClock)).await })
         }
     }
+}
+
+/// What everything begins with that does more than read the configuration.
+fn begin(format: LogFormat) {
+    logging::start(format);
+    server::allow_connections();
 }
 
 fn configuration(command: &ConfigCommand) -> Result<ExitCode, StartError> {
@@ -97,10 +102,11 @@ fn with_runtime(task: impl Future<Output = Result<ExitCode, StartError>>) -> Res
 }
 
 /// Serves what can be read anew on SIGHUP.
-async fn serve_configured(args: &ServeArgs, role: Role) -> Result<(), StartError> {
+fn serve_configured(args: &ServeArgs, role: Role) -> Result<ExitCode, StartError> {
     let config = args.load()?;
+    begin(config.log.format);
     let args = args.clone();
-    serve(&config, role, Some(Box::new(move || args.load()))).await
+    on_runtime(serve(&config, role, Some(Box::new(move || args.load()))))
 }
 
 async fn serve(config: &Config, role: Role, load: Option<Load>) -> Result<(), StartError> {
@@ -109,7 +115,7 @@ async fn serve(config: &Config, role: Role, load: Option<Load>) -> Result<(), St
     if let Some(load) = load {
         Reload::new(server.reloadable(), config.clone(), load).start(stop.clone())?;
     }
-    memory::keep_low();
+    memory::forget_start();
     print!("{}", greeting(config, role, server.address()?));
     server.run(stop).await;
     Ok(())

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use telemetrics_collector::http::{ErrorBody, Ingest, post_record};
+use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::access::guard::guard;
+use crate::aside::{self, Aside};
 use crate::cross_site::same_site_only;
 use crate::error::WebError;
 use crate::metrics::Watched;
@@ -21,10 +23,15 @@ use crate::{api, headers, health, metrics, openapi, pages};
 /// Where the pages are: the address that people have bookmarked.
 pub const PAGES: &str = "/telemetryui/";
 
+/// Where probes post: the addresses of all their generations.
+pub const PROBES: [&str; 3] = ["/", "/v2/collector", "/v3/collector"];
+
 /// What the parts of a process need to answer; a part that it does not have has no routes.
 pub struct Parts {
     /// API and pages.
     pub questions: Option<AppState>,
+    /// Threads for them, where this one takes records.
+    pub(crate) aside: Option<Arc<Aside>>,
     /// The collector and its ingest.
     pub collector: Option<(CollectorState, Ingest)>,
     /// Who may do what.
@@ -33,8 +40,44 @@ pub struct Parts {
     pub watched: Watched,
 }
 
+/// What answers requests.
+#[derive(Clone)]
+pub struct Routes {
+    /// What the addresses of probes are posted to.
+    ingest: Option<Arc<Ingest>>,
+    router: Router,
+}
+
+impl Routes {
+    /// Those of the parts that a process has.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let ingest = parts.collector.as_ref().map(|(_, ingest)| Arc::new(ingest.clone()));
+        Self { ingest, router: router(parts) }
+    }
+
+    /// The answer to `request`.
+    ///
+    /// What a probe posts goes straight to its handler: finding the route, and asking each layer before it, would take a
+    /// twelfth of the processor time of a record, and none of them has anything to say about it (see `probes`).
+    pub async fn answer(&self, request: Request) -> Response {
+        match &self.ingest {
+            Some(ingest) if is_of_probe(&request) => {
+                let ingest = State(Arc::clone(ingest));
+                headers::add(post_record(ingest, request).await.into_response()).await
+            }
+            _ => self.router.clone().oneshot(request).await.into_response(),
+        }
+    }
+}
+
+/// Whether a request brings records.
+pub(crate) fn is_of_probe<B>(request: &Request<B>) -> bool {
+    request.method() == Method::POST && PROBES.contains(&request.uri().path())
+}
+
 /// Every route of the server. What each needs is in the table beside it, `route_scopes.rs`.
-pub fn router(parts: Parts) -> Router {
+fn router(parts: Parts) -> Router {
     let mut router = Router::new().route("/healthz", get(health::live));
     router = router.merge(Router::new().route("/metrics", get(metrics::show)).with_state(parts.watched));
     let mut of_people = None;
@@ -46,7 +89,11 @@ pub fn router(parts: Parts) -> Router {
                 operations_of_web(state.clone()).route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere))
             }
         };
-        of_people = Some((quarantine.merge(edits(state.clone())).merge(questions(state)), views));
+        let mut answered = edits(state.clone()).merge(questions(state));
+        if let Some(aside) = parts.aside {
+            answered = answered.route_layer(from_fn_with_state(aside, aside::answer));
+        }
+        of_people = Some((quarantine.merge(answered), views));
     }
     if let Some((state, ingest)) = parts.collector {
         router = router.merge(operations(state)).merge(probes(ingest));
@@ -59,7 +106,8 @@ pub fn router(parts: Parts) -> Router {
     router.fallback(nothing_here).method_not_allowed_fallback(other_method).layer(map_response(headers::add))
 }
 
-/// Where probes post: the addresses of all their generations.
+/// Where probes post. [`Routes::answer`] calls the same handler for them; what needs nothing passes the guard anyway, and
+/// here they are for the answers to other methods.
 fn probes(ingest: Ingest) -> Router {
     Router::new()
         .route("/", post(post_record))

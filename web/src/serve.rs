@@ -14,11 +14,12 @@ use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
 use telemetrics_collector::quarantine::QuarantineSettings;
 use telemetrics_collector::rate_limit::{RateLimit, RateLimits};
 use telemetrics_collector::redelivery::WindowSettings;
-use telemetrics_collector::store::{EmbeddedStore, MaintenanceSettings, Store};
+use telemetrics_collector::store::{ClickHouseStore, EmbeddedStore, MaintenanceSettings, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::RecordId;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::recent::Recent;
+use telemetrics_schema::retention::PolicyInForce;
 use telemetrics_schema::time::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,18 +27,21 @@ use tracing::{info, warn};
 
 use crate::access::Access;
 use crate::api::sql::Statements;
+use crate::aside::Aside;
 use crate::clickhouse;
 use crate::config::{self, Config};
 use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
 use crate::formats::Workers;
 use crate::metrics::{Answering, Quotas, Watched};
+use crate::pages::kept::Kept;
 use crate::pages::status::About;
 use crate::parsers;
 use crate::peer::Proxies;
-use crate::reload::{self, admitted};
+use crate::reload::{self, Retention, admitted};
+use crate::request_id::RequestIds;
 use crate::role::Role;
-use crate::routes::{self, PAGES, Parts};
+use crate::routes::{PAGES, Parts, Routes};
 use crate::server::{self, Connections, Front};
 use crate::state::{Acknowledged, AppState, CollectorState};
 use crate::tls::Certificate;
@@ -52,10 +56,12 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 /// A server that is ready to accept connections.
 pub struct Server {
     listener: TcpListener,
-    router: axum::Router,
+    routes: Routes,
     connections: Connections,
     front: Front,
     reloadable: reload::Parts,
+    /// What deletes expired records elsewhere, where the process accepts some.
+    expiring: Option<ClickHouseStore>,
     /// What brings records into the store, where the process accepts some.
     drain: Option<RunningDrain>,
 }
@@ -96,22 +102,23 @@ impl Server {
         let parsers = own_parsers.as_ref().map(|own| own.parsers().clone()).unwrap_or_default();
         let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();
+        let retention = Retention::of(config);
         let mut collecting = None;
         if role.collects() {
-            collecting = Some(start_collector(config, &recent, parsers, &clock).await?);
+            collecting = Some(start_collector(config, &recent, parsers, &retention.policy, &clock).await?);
         } else if let Some(server) = config.store.clickhouse() {
             clickhouse::check(config, server).await?;
         }
         let mut questions = None;
         if role.answers() {
-            let analytics = Arc::new(open_analytics(config, recent).await?);
+            let analytics = Arc::new(open_analytics(config, recent).await?.following(retention.policy.clone()));
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
             let datasets = datasets(config, &analytics, collecting.as_ref());
             let curation = open_curation(config, &clock)?;
             let workers = Arc::new(Workers::start()?);
             let statements = statements(config, &analytics)?;
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
-            let about = Arc::new(About { store: kept(config, role), retention: config.retention.clone() });
+            let about = Arc::new(About { store: kept(config, role), retention: retention.policy.clone() });
             let stacks = StackBook::default();
             let views = Views::start(config.views(), statements.clone(), Arc::clone(&clock)).await;
             questions = Some(AppState {
@@ -124,17 +131,28 @@ impl Server {
                 workers,
                 collector,
                 about,
+                kept: Kept::new(Duration::from_secs(config.pages_age_s)),
                 views,
                 clock: Arc::clone(&clock),
             });
         }
+        let server = config.store.clickhouse().filter(|_| role.collects());
+        let expiring = server.map(|server| clickhouse::writer(config, server)).transpose()?;
+        let expiring = expiring.map(|store| store.following(retention.policy.clone()));
         let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
         let admission = collecting.as_ref().map(|collecting| collecting.state.admission.clone());
-        let reloadable =
-            reload::Parts { access: access.clone(), certificate: certificate.clone(), admission, parsers: own_parsers };
-        let front = Front { certificate, proxies: Proxies::new(&config.trusted_proxies) };
+        let reloadable = reload::Parts {
+            access: access.clone(),
+            certificate: certificate.clone(),
+            admission,
+            parsers: own_parsers,
+            retention,
+        };
+        let proxies = Proxies::new(&config.trusted_proxies);
+        let front = Front { certificate: certificate.clone(), proxies, ids: RequestIds::default() };
         let watched = Watched {
             connections: connections.clone(),
+            certificate,
             collector: collecting.as_ref().map(|collecting| collecting.state.clone()),
             answering: questions.as_ref().map(Answering::of),
             data_dir: config.data_dir.clone(),
@@ -143,8 +161,9 @@ impl Server {
             clock,
         };
         let (collector, drain) = collecting.map(|c| ((c.state, c.ingest), c.drain)).unzip();
-        let router = routes::router(Parts { questions, collector, access, watched });
-        Ok(Self { listener, router, connections, front, reloadable, drain })
+        let aside = if role.collects() && role.answers() { Some(Arc::new(Aside::start()?)) } else { None };
+        let routes = Routes::new(Parts { questions, aside, collector, access, watched });
+        Ok(Self { listener, routes, connections, front, reloadable, expiring, drain })
     }
 
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -169,7 +188,10 @@ impl Server {
         if let Some(parsers) = self.reloadable.parsers {
             tokio::spawn(parsers.watch(stop.clone()));
         }
-        server::run(self.listener, self.front, self.router, self.connections, stop).await;
+        if let Some(store) = self.expiring {
+            tokio::spawn(clickhouse::expire(store, self.reloadable.retention.changed, stop.clone()));
+        }
+        server::run(self.listener, self.front, self.routes, self.connections, stop).await;
         if let Some(drain) = self.drain {
             drain.stop(LAST_FLUSH_TIMEOUT).await;
         }
@@ -181,12 +203,13 @@ async fn start_collector(
     config: &Config,
     recent: &Recent,
     parsers: PayloadParsers,
+    policy: &PolicyInForce,
     clock: &Arc<dyn Clock>,
 ) -> Result<Collecting, StartError> {
     let data = DataDir::new(&config.data_dir);
     std::fs::create_dir_all(data.path())
         .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
-    let (store, delivered) = open_store(config, &data, &parsers).await?;
+    let (store, delivered) = open_store(config, &data, &parsers, policy).await?;
     let settings = collector_settings(config, &data, delivered);
     let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(clock))?;
     report(&recovered);
@@ -205,8 +228,8 @@ async fn start_collector(
 
 fn datasets(config: &Config, analytics: &Arc<Analytics>, collecting: Option<&Collecting>) -> Datasets {
     let own = collecting.map(|collecting| (config.collector_number, collecting.state.collector.clone()));
-    let (analytics, policy) = (Arc::clone(analytics), config.retention.clone());
-    let sources = Sources { analytics, policy, own, is_shared: config.store.clickhouse().is_some() };
+    let analytics = Arc::clone(analytics);
+    let sources = Sources { analytics, own, is_shared: config.store.clickhouse().is_some() };
     Datasets::new(sources, DataDir::new(&config.data_dir).datasets(), config.datasets.quota_bytes)
 }
 
@@ -258,16 +281,18 @@ async fn open_store(
     config: &Config,
     data: &DataDir,
     parsers: &PayloadParsers,
+    policy: &PolicyInForce,
 ) -> Result<(Store, Option<RecordId>), StartError> {
     Ok(match config.store.clickhouse() {
         None => {
             let store = EmbeddedStore::open(&data.records_table(), config.collector_number).await?;
-            let store = store.maintained(maintenance_settings(config)).parsed_by(parsers.for_store());
+            let store = store.maintained(maintenance_settings(config, policy)).parsed_by(parsers.for_store());
             let delivered = store.delivered();
             (Store::Embedded(store), delivered)
         }
         Some(server) => {
             let store = clickhouse::open(config, server, data).await?.parsed_by(parsers.for_store());
+            let store = store.following(policy.clone());
             (Store::ClickHouse(Box::new(store)), None)
         }
     })
@@ -293,11 +318,12 @@ fn collector_settings(config: &Config, data: &DataDir, delivered: Option<RecordI
     }
 }
 
-fn maintenance_settings(config: &Config) -> MaintenanceSettings {
+fn maintenance_settings(config: &Config, policy: &PolicyInForce) -> MaintenanceSettings {
     let config::Maintenance { file_target_bytes, sweep_interval_s, removed_grace_s, cpu_share_percent } =
         config.maintenance;
     let settings = MaintenanceSettings::new(config.retention.clone());
-    let settings = MaintenanceSettings { file_target_bytes, cpu_share_percent, ..settings };
+    let policy = policy.clone();
+    let settings = MaintenanceSettings { policy, file_target_bytes, cpu_share_percent, ..settings };
     settings.with_times(Duration::from_secs(sweep_interval_s), Duration::from_secs(removed_grace_s))
 }
 
@@ -372,10 +398,14 @@ mod tests {
             journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
         }
     }
+    fn settings(config: &Config) -> MaintenanceSettings {
+        maintenance_settings(config, &config.retention.clone().into())
+    }
+
     #[test]
     fn the_defaults_of_the_maintenance_are_those_of_the_collector() {
         let policy = Config::default().retention;
-        let (ours, theirs) = (maintenance_settings(&Config::default()), MaintenanceSettings::new(policy));
+        let (ours, theirs) = (settings(&Config::default()), MaintenanceSettings::new(policy));
         assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
     }
 
@@ -384,7 +414,7 @@ mod tests {
         for (interval_s, grace_s) in [(60, 60), (14_400, 43_200)] {
             let config =
                 with(&[("maintenance.sweep_interval_s", interval_s), ("maintenance.removed_grace_s", grace_s)]);
-            let settings = maintenance_settings(&config);
+            let settings = settings(&config);
             let longest = settings.expired_slack + settings.sweep_interval * 2 + settings.removed_grace;
             assert!(settings.expired_slack >= Duration::from_hours(1), "{:?}", settings.expired_slack);
             assert!(longest <= Duration::from_hours(24), "{longest:?}");

@@ -17,6 +17,7 @@ use crate::curation::Curation;
 use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
+use crate::pages::kept::Kept;
 use crate::pages::status::About;
 use crate::views::Views;
 
@@ -41,6 +42,8 @@ pub struct AppState {
     pub collector: Option<Collector>,
     /// What the process knows about itself.
     pub about: Arc<About>,
+    /// What pages show besides their subject.
+    pub kept: Kept,
     /// What operators added to the pages.
     pub views: Views,
     /// Tells the time.
@@ -84,6 +87,7 @@ impl Acknowledged {
 }
 
 /// What one request sees.
+#[derive(Clone)]
 pub struct Asked {
     /// The store as it is for this request.
     pub view: View,

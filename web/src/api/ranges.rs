@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
+/// Most ranges of a request that are answered each for itself: readers of columns put more of them into one.
+pub const RANGES_MAX: usize = 32;
+
 /// What is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -11,6 +14,8 @@ pub enum Wanted {
     Whole,
     /// 206 with these bytes.
     Part(Range<u64>),
+    /// 206 with all of these, in this order: at least two, and together no more than the file.
+    Parts(Vec<Range<u64>>),
     /// 416: no byte of what is asked for is there.
     Nothing,
     /// 304: the client has this version.
@@ -45,17 +50,43 @@ fn lists(tags: &str, tag: &str, prefix: &str) -> bool {
     tags.split(',').map(str::trim).any(|other| other == "*" || other.strip_prefix(prefix).unwrap_or(other) == tag)
 }
 
-/// What cannot be understood is not there, and neither are several ranges: every client has to take the whole file then.
+/// What cannot be understood is not there, and neither are too many ranges, or ones that overlap until they are more than
+/// the file: every client has to take the whole file then.
 fn part(range: &str, length: u64) -> Wanted {
     let bytes = range.split_once('=').filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"));
-    let Some((first, last)) = bytes.and_then(|(_, bytes)| bytes.trim().split_once('-')) else { return Wanted::Whole };
-    let bounds = match (position(first), position(last)) {
-        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(length),
-        (Some(first), None) if last.is_empty() => first..length,
-        (None, Some(count)) if first.is_empty() => length.saturating_sub(count)..length,
-        _ => return Wanted::Whole,
-    };
-    if bounds.start < bounds.end { Wanted::Part(bounds) } else { Wanted::Nothing }
+    let Some((_, ranges)) = bytes else { return Wanted::Whole };
+    let mut parts = Vec::new();
+    // Empty elements of a list are no elements.
+    for (index, range) in ranges.split(',').map(str::trim).filter(|range| !range.is_empty()).enumerate() {
+        match bounds(range, length) {
+            Some(bounds) if index < RANGES_MAX => parts.push(bounds),
+            _ => return Wanted::Whole,
+        }
+    }
+    chosen(parts, length)
+}
+
+/// Those of `parts` that are in the file.
+fn chosen(mut parts: Vec<Range<u64>>, length: u64) -> Wanted {
+    let is_asked = !parts.is_empty();
+    parts.retain(|part| part.start < part.end);
+    match parts.len() {
+        0 if is_asked => Wanted::Nothing,
+        1 => Wanted::Part(parts.remove(0)),
+        _ if is_asked && parts.iter().map(|part| part.end - part.start).sum::<u64>() <= length => Wanted::Parts(parts),
+        _ => Wanted::Whole,
+    }
+}
+
+/// One range, empty when no byte of it is in the file; `None` when it is none.
+fn bounds(range: &str, length: u64) -> Option<Range<u64>> {
+    let (first, last) = range.split_once('-')?;
+    match (position(first), position(last)) {
+        (Some(first), Some(last)) if first <= last => Some(first..last.saturating_add(1).min(length)),
+        (Some(first), None) if last.is_empty() => Some(first..length),
+        (None, Some(count)) if first.is_empty() => Some(length.saturating_sub(count)..length),
+        _ => None,
+    }
 }
 
 /// A number, however large it is.
@@ -107,14 +138,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_range_of_bytes_is_not_there() {
+    fn what_is_no_range_of_bytes_is_not_there() {
         for text in ["", "bytes", "bytes=", "bytes=-", "bytes=5", "bytes=7-5", "bytes=a-b", "bytes=+1-2", "bytes=1--2"]
         {
             assert_eq!(range(text), Wanted::Whole, "{text}");
         }
-        for text in ["rows=0-1", "bytes=0-1,5-6", "bytes=0-1, -5"] {
+        for text in ["rows=0-1", "bytes=0-1,x", "bytes=0-1,7-5", "bytes=,"] {
             assert_eq!(range(text), Wanted::Whole, "{text}");
         }
+    }
+
+    #[test]
+    fn several_ranges_are_those_that_are_in_the_file() {
+        for (text, expected) in [
+            ("bytes=0-1,5-6", vec![0..2, 5..7]),
+            ("bytes=50-, 0-0, -1", vec![50..100, 0..1, 99..100]),
+            ("bytes=0-0,100-,1-1,,200-300", vec![0..1, 1..2]),
+            ("bytes=0-49,50-99", vec![0..50, 50..100]),
+            ("bytes=0-49,0-49", vec![0..50, 0..50]),
+        ] {
+            assert_eq!(range(text), Wanted::Parts(expected), "{text}");
+        }
+        assert_eq!(range("bytes=7-8,100-"), Wanted::Part(7..9));
+        assert_eq!(range("bytes=100-,200-300"), Wanted::Nothing);
+    }
+
+    #[test]
+    fn too_many_ranges_are_the_whole_file() {
+        let many = |count: u64| (0..count).map(|at| format!("{at}-{at}")).collect::<Vec<_>>().join(",");
+        let most = RANGES_MAX as u64;
+        let all = (0..most).map(|at| at..at + 1).collect();
+        assert_eq!(range(&format!("bytes={}", many(most))), Wanted::Parts(all));
+        assert_eq!(range(&format!("bytes={}", many(most + 1))), Wanted::Whole);
+        assert_eq!(range("bytes=0-49,0-50"), Wanted::Whole, "more than the file");
     }
 
     #[test]
@@ -149,10 +205,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_part_lies_within_the_file(text in "(bytes=)?[0-9]{0,20}-?[0-9]{0,20}", length in 1_u64..1_000) {
-            if let Wanted::Part(part) = super::part(&text, length) {
-                prop_assert!(part.start < part.end && part.end <= length);
-            }
+        fn parts_lie_within_the_file(
+            text in "(bytes=)?([0-9]{0,3}-?[0-9]{0,3},){0,3}[0-9]{0,20}-?[0-9]{0,20}",
+            length in 1_u64..1_000,
+        ) {
+            let parts = match super::part(&text, length) {
+                Wanted::Part(part) => vec![part],
+                Wanted::Parts(parts) => parts,
+                _ => Vec::new(),
+            };
+            prop_assert!(parts.iter().all(|part| part.start < part.end && part.end <= length));
+            prop_assert!(parts.iter().map(|part| part.end - part.start).sum::<u64>() <= length);
         }
     }
 }

@@ -19,7 +19,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::curation::{Curated, Entry, History, State, What, differences};
 use telemetrics_schema::time::Clock;
 use tokio::sync::{Mutex, watch};
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 
 pub use carry::{Carried, CarryError, carry};
 pub use error::CurationError;
@@ -200,7 +200,7 @@ impl Curation {
     async fn commit(&self, based_on: u64, edit: Edit, who: Option<String>) -> Result<Arc<State>, CurationError> {
         let inner = Arc::clone(&self.0);
         // In a task of its own: a client that goes away must not end an edit in the middle.
-        let task = tokio::spawn(async move { inner.commit(based_on, edit, who).await });
+        let task = tokio::spawn(async move { inner.commit(based_on, edit, who).await }.in_current_span());
         task.await.unwrap_or_else(|error| Err(CurationError::Unavailable(format!("the edit was not made: {error}"))))
     }
 }

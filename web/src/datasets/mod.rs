@@ -22,6 +22,7 @@ use telemetrics_schema::layout::date_text;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_S;
 use telemetrics_schema::{CollectorNumber, TimestampUs};
+use tracing::Instrument as _;
 
 pub use shelf::Version;
 
@@ -45,8 +46,6 @@ pub struct Datasets {
 pub struct Sources {
     /// Answers what is in them.
     pub analytics: Arc<Analytics>,
-    /// The policy that it answers by.
-    pub policy: RetentionPolicy,
     /// The collector of this process.
     pub own: Option<(CollectorNumber, Collector)>,
     /// Whether others write into the store as well.
@@ -68,7 +67,6 @@ pub struct Served {
 
 struct Parts {
     sources: Sources,
-    policy: String,
     directory: PathBuf,
     quota_bytes: u64,
     /// Opened by the first request.
@@ -99,10 +97,9 @@ impl Datasets {
     /// Files in `directory`, which need not exist, of at most `quota_bytes` beside the one that is being made.
     #[must_use]
     pub fn new(sources: Sources, directory: PathBuf, quota_bytes: u64) -> Self {
-        let policy = format!("{:?}", sources.policy);
         let (shelf, making) = (Mutex::new(None), tokio::sync::Mutex::new(()));
         let (made, served) = (AtomicU64::new(0), Served::default());
-        Self { parts: Arc::new(Parts { sources, policy, directory, quota_bytes, shelf, making, made, served }) }
+        Self { parts: Arc::new(Parts { sources, directory, quota_bytes, shelf, making, made, served }) }
     }
 
     /// The versions of all finished days at `now` that have records, the oldest first.
@@ -147,7 +144,15 @@ async fn in_time<T: Send + 'static>(
     work: impl Future<Output = Result<T, WebError>> + Send + 'static,
 ) -> Result<T, WebError> {
     let slow = || WebError::Unavailable("The files are being made; ask again".to_owned());
-    tokio::time::timeout(MAKE_WAIT, tokio::spawn(work)).await.map_err(|_| slow())?.map_err(unfinished)?
+    tokio::time::timeout(MAKE_WAIT, tokio::spawn(work.in_current_span()))
+        .await
+        .map_err(|_| slow())?
+        .map_err(unfinished)?
+}
+
+/// A text that is equal for equal policies.
+fn named(policy: &RetentionPolicy) -> String {
+    format!("{policy:?}")
 }
 
 fn unfinished(error: impl std::fmt::Display) -> WebError {
@@ -197,11 +202,12 @@ impl Parts {
     }
 
     fn ready(&self, wanted: Wanted) -> Result<Option<Version>, WebError> {
+        let policy = named(&self.sources.analytics.policy());
         self.on_shelf(|shelf| {
             let version = shelf.version(wanted.day)?.clone();
             let is_current = version.stored_rows == wanted.stored_rows
                 && version.changes == wanted.changes
-                && version.policy == self.policy
+                && version.policy == policy
                 && version.is_seen_until(wanted.until);
             let is_there = !wanted.needs_file || version.rows == 0 || shelf.file(wanted.day).is_some();
             (is_current && is_there).then_some(version)
@@ -211,10 +217,11 @@ impl Parts {
     async fn make(self: &Arc<Self>, wanted: Wanted) -> Result<Version, WebError> {
         let path = self.on_shelf(|shelf| shelf.unfinished())?;
         let view = self.sources.analytics.at(wanted.until).await?;
-        let written = dataset::write(&view, wanted.day, &self.sources.policy, &path).await;
+        let written = dataset::write(&view, wanted.day, view.policy(), &path).await;
+        let policy = named(view.policy());
         let parts = Arc::clone(self);
         let kept = tokio::task::spawn_blocking(move || {
-            let kept = written.map_err(WebError::from).and_then(|written| parts.keep(wanted, written));
+            let kept = written.map_err(WebError::from).and_then(|written| parts.keep(wanted, policy, written));
             if kept.is_err() {
                 let _ = fs::remove_file(&path);
             }
@@ -223,13 +230,13 @@ impl Parts {
         kept.await.map_err(unfinished)?
     }
 
-    fn keep(&self, wanted: Wanted, written: dataset::Written) -> Result<Version, WebError> {
+    fn keep(&self, wanted: Wanted, policy: String, written: dataset::Written) -> Result<Version, WebError> {
         let version = Version {
             day: wanted.day,
             rows: written.rows,
             bytes: written.bytes,
             sha256: written.sha256,
-            policy: self.policy.clone(),
+            policy,
             stored_rows: wanted.stored_rows,
             changes: wanted.changes,
             first_expiry_us: written.first_expiry.map(|expiry| expiry.0),

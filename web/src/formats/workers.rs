@@ -8,9 +8,11 @@ use std::time::Duration;
 use telemetrics_analytics::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Instrument as _;
 
 use super::body::Deadline;
 use super::counts::{AnswerCounts, Outcome, Present, Tally};
+use crate::aside::step_back;
 use crate::error::WebError;
 
 /// Exports that run at the same time; each takes some tens of megabytes. Others wait for their turn.
@@ -63,7 +65,7 @@ impl Workers {
     pub fn start() -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_name("answers");
+        builder.worker_threads(threads).thread_name("answers").on_thread_start(step_back);
         let mut workers = Self::built(builder, threads, EXPORTS_MAX)?;
         workers.waiting = format!("{EXPORTS_MAX} exports run, and none of them ended in time");
         (workers.turn_limit, workers.stall_limit) = (TURN_LIMIT, STALL_LIMIT);
@@ -77,7 +79,8 @@ impl Workers {
     /// What the system says.
     pub fn for_statements(threads: usize, at_once: usize, limit: Duration) -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_name("sql").thread_stack_size(STATEMENT_STACK_BYTES);
+        builder.worker_threads(threads).thread_name("sql").on_thread_start(step_back);
+        builder.thread_stack_size(STATEMENT_STACK_BYTES);
         let mut workers = Self::built(builder, threads, at_once)?;
         workers.waiting = format!("{at_once} statements run, and none of them ended in time");
         (workers.turn_limit, workers.stall_limit) = (limit, limit);
@@ -148,7 +151,7 @@ impl Workers {
     }
 
     pub(super) fn spawn(&self, job: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(job);
+        self.handle.spawn(job.in_current_span());
     }
 
     pub(super) const fn threads(&self) -> usize {

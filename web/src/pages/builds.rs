@@ -24,7 +24,7 @@ async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
     let counts = counts(&question.asked.view, &question.filter, Dimension::Build, GROUPS_MAX).await?;
     let (chart, notes) = drawn(&counts);
     let same = vec![Same::new("Records by build", question.given, "/api/builds", &[])];
-    Ok(Numbers { figures: vec![chart.figure()], notes, same, pending: None })
+    Ok(Numbers { figures: vec![chart.figure()], notes, same, ..Numbers::default() })
 }
 
 /// The newest numeric builds as a chart, and what it leaves out.

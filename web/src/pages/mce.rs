@@ -47,9 +47,9 @@ async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
     let same = same.into_iter().chain([("By machine", "machine")]);
     Ok(Numbers {
         figures: figures.iter().map(Chart::figure).collect(),
-        notes: vec![super::population::ROTATION.to_owned()],
+        notes: vec![super::rotation::note(&[])],
         same: same.map(|(label, by)| Same::new(label, question.given, ENDPOINT, &[("by", by)])).collect(),
-        pending: None,
+        ..Numbers::default()
     })
 }
 

@@ -27,7 +27,7 @@ pub fn failed(error: &WebError) -> Response {
 
 /// The same with a page that `change` has changed.
 pub fn failed_with(error: &WebError, change: impl FnOnce(MessagePage) -> MessagePage) -> Response {
-    render_failed(error, &change(MessagePage::new(title(error.status()), &error.to_string())))
+    render_failed(error, &change(MessagePage::new(title(error.status()), &error.explanation())))
 }
 
 /// The answer that shows `page` because of `error`.
@@ -85,12 +85,19 @@ mod tests {
     use telemetrics_analytics::Error;
 
     use super::*;
+    use crate::request_id;
 
     #[test]
     fn a_page_that_failed_has_the_status_of_its_error_and_says_when_to_come_back() {
         let away = failed(&Error::Unavailable("the disk is gone".to_owned()).into());
         assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(away.headers()[header::RETRY_AFTER], "5");
+        let explained = |error: &WebError| request_id::testing::within("id-7", || error.explanation());
+        assert!(
+            explained(&Error::Unavailable("the disk is gone".to_owned()).into())
+                .ends_with("is gone. The log of the server says more about the request id-7.")
+        );
+        assert_eq!(explained(&Error::Invalid("no".to_owned()).into()), "no", "it is not for the operator");
         let wrong = failed(&Error::Invalid("no".to_owned()).into());
         assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
         assert!(!wrong.headers().contains_key(header::RETRY_AFTER));

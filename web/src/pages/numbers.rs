@@ -5,11 +5,11 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use futures::future::BoxFuture;
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::offered::{Offered, offered};
-use telemetrics_analytics::questions::systems;
+use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_schema::TimestampUs;
 
 use super::form::{ECHO_CHARS, Form};
+use super::kept::{NO_EDITS, offer, usual_system};
 use super::query::{Given, PAGING, Problem};
 use super::{Shell, Tab, message, render, text};
 use crate::api::params;
@@ -52,6 +52,8 @@ pub struct Numbers {
     pub same: Vec<Same>,
     /// Acknowledged records that are not counted.
     pub pending: Option<String>,
+    /// When they were read.
+    pub as_of: String,
 }
 
 /// An address of the API with the numbers of a page.
@@ -119,33 +121,42 @@ async fn answer(state: &AppState, query: &str, subject: &Subject, find: Find) ->
     let asked = state.ask().await?;
     let (given, filter) = match Given::parse(query) {
         Ok(given) => {
-            let given = if subject.of_one_system { with_usual_system(&asked, given).await? } else { given };
+            let given = if subject.of_one_system { with_usual_system(state, &asked, given).await? } else { given };
             let filter = filter(subject, &given, asked.now);
             (given, filter)
         }
         Err(problem) => (Given::default(), Err(problem)),
     };
     let system = filter.as_ref().ok().and_then(|filter| filter.system_name.clone());
-    let offer = offered(&asked.view, system.as_deref()).await?;
+    let offer = offer(state, &asked, system.as_deref());
     match filter {
         Ok(filter) => {
-            let mut numbers = find(Question { asked: &asked, given: &given, filter }).await?;
-            numbers.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
+            let make = || {
+                let (asked, given) = (asked.clone(), given.clone());
+                async move {
+                    let pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
+                    let numbers = find(Question { asked: &asked, given: &given, filter }).await?;
+                    Ok(Numbers { pending, as_of: asked.now.to_string(), ..numbers })
+                }
+            };
+            let key = (subject.tab.address, given.clone());
+            let (offer, numbers) = tokio::try_join!(offer, state.kept.numbers.get(&key, asked.now, NO_EDITS, make))?;
+            let numbers = numbers.answer.as_ref().clone();
             Ok(render(StatusCode::OK, &NumbersPage::found(subject, &given, &offer, numbers)))
         }
         Err(problem) => {
-            let page = NumbersPage::refused(subject, &given, &offer, &problem);
+            let page = NumbersPage::refused(subject, &given, &*offer.await?, &problem);
             Ok(render(StatusCode::BAD_REQUEST, &page))
         }
     }
 }
 
 /// The parameters with the usual system where they name none; the older spelling of the parameter is one, too.
-pub(super) async fn with_usual_system(asked: &Asked, given: Given) -> Result<Given, WebError> {
+pub(super) async fn with_usual_system(state: &AppState, asked: &Asked, given: Given) -> Result<Given, WebError> {
     if !given.value("os_name").is_empty() || !given.value(SYSTEM).is_empty() {
         return Ok(given);
     }
-    Ok(match systems::usual(&asked.view, asked.now).await? {
+    Ok(match usual_system(state, asked).await? {
         Some(system) => given.or(SYSTEM, &system),
         None => given,
     })

@@ -1,23 +1,27 @@
 //! The page Overview: whether anything is wrong, for who has ten seconds.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::judgement::{BuildRates, Cause, Change, Finding, findings, rates};
-use telemetrics_analytics::questions::systems;
 use telemetrics_analytics::questions::trends::{Interval, Trend, TrendRequest, trend};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
 
+use super::kept::usual_system;
 use super::numbers::SYSTEM;
 use super::status::by_hour;
 use super::{OVERVIEW_TAB, Shell, address, message, render, text};
 use crate::api::regressions::with_guilties;
+use crate::api::said::Said;
 use crate::charts::{Chart, Figure, Kind, Series};
 use crate::error::{InvalidParameter, WebError};
-use crate::state::AppState;
+use crate::standing::Held;
+use crate::state::{AppState, Asked};
 
 /// How far back it is judged, in days.
 const DAYS: i64 = 14;
@@ -30,14 +34,23 @@ const FINDINGS_MAX: usize = 10;
 /// Longest name of a cause and of a build, in characters.
 const NAME_CHARS: usize = 100;
 
+/// What is known of the crashes of one system.
+#[derive(Debug)]
+pub struct Judged {
+    /// What became worse.
+    pub findings: Vec<Finding>,
+    /// Rates of every build and cause.
+    pub rates: Vec<BuildRates>,
+}
+
 /// What was found of one system.
 pub struct Found<'a> {
     /// Which; `None` when there are no records.
     pub system_name: Option<&'a str>,
-    /// What became worse.
-    pub findings: &'a [Finding],
-    /// Rates of every build and cause.
-    pub rates: &'a [BuildRates],
+    /// What became worse, and the rates of builds.
+    pub judged: &'a Judged,
+    /// When it was looked at.
+    pub judged_at: TimestampUs,
     /// Records of all systems by hour.
     pub hours: &'a Trend,
     /// What is wrong with the collector of this process.
@@ -55,6 +68,7 @@ pub struct OverviewPage {
     more: usize,
     figures: Vec<Figure>,
     days: i64,
+    judged_at: String,
     crashes: String,
 }
 
@@ -74,10 +88,11 @@ impl OverviewPage {
             shell: Shell::new("Overview", Some(OVERVIEW_TAB)),
             system: text::line(found.system_name.unwrap_or("no system yet"), NAME_CHARS),
             troubles: found.troubles,
-            worse: found.findings.iter().take(FINDINGS_MAX).map(Worse::from).collect(),
-            more: found.findings.len().saturating_sub(FINDINGS_MAX),
-            figures: vec![by_build(found.rates).figure(), by_hour(found.hours).figure()],
+            worse: found.judged.findings.iter().take(FINDINGS_MAX).map(Worse::from).collect(),
+            more: found.judged.findings.len().saturating_sub(FINDINGS_MAX),
+            figures: vec![by_build(&found.judged.rates).figure(), by_hour(found.hours).figure()],
             days: DAYS,
+            judged_at: found.judged_at.to_string(),
             crashes: address::with_query("/telemetryui/crashes", found.system_name.map(|name| (SYSTEM, name))),
         }
     }
@@ -128,10 +143,10 @@ async fn answer(state: &AppState, pairs: &[(String, String)]) -> Result<Response
     if let Some((name, _)) = unknown {
         return Err(InvalidParameter::new(name, "is not a parameter here").into());
     }
-    let asked = state.ask().await?;
+    let asked = Arc::new(state.ask().await?);
     let system_name = match pairs.first().filter(|(_, value)| !value.is_empty()) {
         Some((_, name)) => Some(name.clone()),
-        None => systems::usual(&asked.view, asked.now).await?,
+        None => usual_system(state, &asked).await?,
     };
     let from = |us: i64| Some(TimestampUs(asked.now.0 - us));
     let lately = RecordFilter { received_from: from(HOURS * US_PER_HOUR), ..RecordFilter::default() };
@@ -141,16 +156,30 @@ async fn answer(state: &AppState, pairs: &[(String, String)]) -> Result<Response
         received_from: from(DAYS * US_PER_DAY),
         ..RecordFilter::default()
     };
-    let hours = trend(&asked.view, &request, asked.now).await?;
-    let tables = with_guilties(state, &asked, &filter).await?;
+    let hours = async { Ok::<_, WebError>(trend(&asked.view, &request, asked.now).await?) };
+    let (hours, judged) = tokio::try_join!(hours, judged(state, &asked, filter))?;
     let found = Found {
         system_name: system_name.as_deref(),
-        findings: &findings(&tables),
-        rates: &rates(&tables),
+        judged: &judged.answer,
+        judged_at: judged.made_at,
         hours: &hours,
         troubles: troubles(state),
     };
     Ok(render(StatusCode::OK, &OverviewPage::new(found)))
+}
+
+/// What is known of the crashes that pass the filter: by far the most work of the page, so that one answer serves many.
+async fn judged(state: &AppState, asked: &Arc<Asked>, filter: RecordFilter) -> Result<Held<Judged>, WebError> {
+    let edits = Said::now(state).await?.curated.sequence;
+    let system_name = filter.system_name.clone();
+    let make = || {
+        let (state, asked) = (state.clone(), Arc::clone(asked));
+        async move {
+            let tables = with_guilties(&state, &asked, &filter).await?;
+            Ok(Judged { findings: findings(&tables), rates: rates(&tables) })
+        }
+    };
+    state.kept.judged.get(&system_name, asked.now, edits, make).await
 }
 
 /// What an operator has to look at.

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use futures::FutureExt as _;
+use futures::future::try_join_all;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::counts::GROUPS_MAX;
@@ -11,8 +12,8 @@ use telemetrics_analytics::questions::population::{Machines, population};
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_DAY;
 
-use super::POPULATION_TAB;
 use super::numbers::{self, Numbers, Question, Same, Subject};
+use super::{POPULATION_TAB, rotation};
 use crate::api::population::NOT_HERE;
 use crate::charts::{Chart, Kind, Series};
 use crate::error::WebError;
@@ -25,22 +26,24 @@ const WINDOWS_DAYS: [Option<i64>; 5] = [Some(1), Some(3), Some(7), Some(14), Non
 /// Builds of a chart: those with most machines.
 const BUILDS_MAX: usize = 16;
 
-/// What has to be known wherever machines are counted.
-pub(super) const ROTATION: &str =
-    "A machine changes its id every three days: in a longer window it counts once for each id.";
-
 /// Answers with the page.
 pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
     numbers::show(&state, &uri, &SUBJECT, |question| find(question).boxed()).await
 }
 
 async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
-    let mut numbers = Numbers { notes: vec![ROTATION.to_owned()], ..Numbers::default() };
-    for days in WINDOWS_DAYS {
+    let mut numbers = Numbers {
+        notes: vec![rotation::note(&WINDOWS_DAYS.into_iter().flatten().collect::<Vec<_>>())],
+        ..Numbers::default()
+    };
+    let view = &question.asked.view;
+    let windows = WINDOWS_DAYS.map(|days| {
         let from = days.map(|days| TimestampUs(question.asked.now.0 - days * US_PER_DAY));
         let received_from = question.filter.received_from.max(from);
         let filter = RecordFilter { received_from, ..question.filter.clone() };
-        let groups = population(&question.asked.view, &filter, GROUPS_MAX).await?.groups;
+        async move { Ok::<_, WebError>((days, population(view, &filter, GROUPS_MAX).await?.groups)) }
+    });
+    for (days, groups) in try_join_all(windows).await? {
         numbers.figures.push(drawn(days, &groups).figure());
         numbers.same.push(same(&question, days));
     }

@@ -33,7 +33,7 @@ impl From<InvalidParameter> for Problem {
 }
 
 /// The parameters of a page in their order. A form sends its empty fields too: they are left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Given {
     pairs: Vec<(String, String)>,
 }

@@ -23,7 +23,7 @@ use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 use super::api::ApiPage;
 use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
-use super::overview::{Found as FoundOverview, OverviewPage};
+use super::overview::{Found as FoundOverview, Judged, OverviewPage};
 use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::{Neighbours, RecordPage};
@@ -143,6 +143,7 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
         notes: vec!["A note.".to_owned()],
         same: vec![Same::new("By build", &given, "/api/builds", &[])],
         pending: Some("3 records".to_owned()),
+        as_of: NOW.to_string(),
     };
     NumbersPage::found(&SUBJECT, &given, &offer(&hostile()), numbers)
 }
@@ -150,7 +151,7 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
 fn status(collector: Option<&CollectorStats>, store: &str) -> StatusPage {
     let rule = |class: String| RetentionRule { matcher: Matcher::Classification(class), days: 1 };
     let rules = (0..1_000).map(|at| rule(format!("{store}{at}"))).collect();
-    let about = About { store: store.to_owned(), retention: RetentionPolicy { default_days: 0, rules } };
+    let about = About { store: store.to_owned(), retention: RetentionPolicy { default_days: 0, rules }.into() };
     let mut sizes = DaySizes::default();
     for day in 0..100 {
         sizes.add(day, u64::MAX >> 20, u64::MAX >> 20);
@@ -206,11 +207,12 @@ fn overview(name: &str, number: u64) -> OverviewPage {
         exposures: vec![exposure(1), exposure(2)],
         strikes: causes.map(|id| strikes(2, cause(id), 500)).chain([strikes(1, Cause::AnyCrash, 5)]).collect(),
     };
+    let judged = Judged { findings: findings(&tables), rates: rates(&tables) };
     let hours = Trend { buckets: vec![NOW], series: vec![TrendSeries { of: SeriesOf::All, records: vec![7] }] };
     OverviewPage::new(FoundOverview {
         system_name: Some(name).filter(|_| number > 0),
-        findings: &findings(&tables),
-        rates: &rates(&tables),
+        judged: &judged,
+        judged_at: NOW,
         hours: &hours,
         troubles: vec!["Records are refused.".to_owned()],
     })

@@ -40,7 +40,7 @@ async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
         Same::new("By platform", question.given, "/api/platforms", &[]),
         Same::new("By severity", question.given, "/api/severities", &[]),
     ];
-    Ok(Numbers { figures, notes: vec![format!("{} in all.", text::records(total))], same, pending: None })
+    Ok(Numbers { figures, notes: vec![format!("{} in all.", text::records(total))], same, ..Numbers::default() })
 }
 
 fn shares(title: &str, category: &str, counts: &Counts, total: u64) -> Figure {

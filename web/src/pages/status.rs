@@ -10,7 +10,7 @@ use telemetrics_analytics::sizes::{DaySizes, Size};
 use telemetrics_collector::CollectorStats;
 use telemetrics_collector::counters::Reason;
 use telemetrics_schema::TimestampUs;
-use telemetrics_schema::retention::RetentionPolicy;
+use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::time::{US_PER_HOUR, US_PER_S};
 
 use super::{STATUS_TAB, Shell, message, render, text};
@@ -27,13 +27,13 @@ const RULES_MAX: usize = 50;
 /// Longest fact, in characters.
 const FACT_CHARS: usize = 200;
 
-/// What a process knows about itself, once and for all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a process knows about itself.
+#[derive(Debug, Clone)]
 pub struct About {
     /// Where records are kept, a few words.
     pub store: String,
     /// How long they live.
-    pub retention: RetentionPolicy,
+    pub retention: PolicyInForce,
 }
 
 /// What was found.
@@ -84,7 +84,7 @@ impl StatusPage {
         let mut groups = vec![Group { title: "Ingest", facts: ingest(*collector, hours) }];
         groups.extend(collector.map(|stats| Group { title: "Buffer", facts: buffer(stats, *now) }));
         groups.push(Group { title: "Store", facts: store(about, sizes) });
-        groups.push(Group { title: "Retention", facts: retention(&about.retention) });
+        groups.push(Group { title: "Retention", facts: retention(&about.retention.now()) });
         groups.push(Group { title: "Versions", facts: vec![fact("telemetrics", env!("CARGO_PKG_VERSION"))] });
         let figures = vec![by_hour(hours).figure(), by_day(sizes).figure()];
         Self { shell: Shell::new("Status", Some(STATUS_TAB)), groups, figures }

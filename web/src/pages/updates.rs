@@ -6,11 +6,12 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::offered::{Offered, offered};
+use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::updates::{Step, Steps, updates};
 use telemetrics_schema::TimestampUs;
 
 use super::form::{ECHO_CHARS, Form};
+use super::kept::offer;
 use super::numbers::{Same, with_usual_system};
 use super::query::{Given, PAGING, Problem};
 use super::{Shell, UPDATES_TAB, message, render, text};
@@ -123,16 +124,16 @@ async fn answer(state: &AppState, query: &str) -> Result<Response, WebError> {
     let asked = state.ask().await?;
     let (given, wanted) = match Given::parse(query) {
         Ok(given) => {
-            let given = with_usual_system(&asked, given).await?;
+            let given = with_usual_system(state, &asked, given).await?;
             let wanted = wanted(&given, asked.now);
             (given, wanted)
         }
         Err(problem) => (Given::default(), Err(problem)),
     };
     match wanted {
-        Ok((filter, days)) => find(&asked, &given, &filter, days).await,
+        Ok((filter, days)) => find(state, &asked, &given, &filter, days).await,
         Err(problem) => {
-            let offer = offered(&asked.view, None).await?;
+            let offer = offer(state, &asked, None).await?;
             Ok(render(StatusCode::BAD_REQUEST, &UpdatesPage::refused(&given, &offer, &problem)))
         }
     }
@@ -150,9 +151,15 @@ fn wanted(given: &Given, now: TimestampUs) -> Result<(RecordFilter, i64), Proble
     Ok((within(filter, looks_back, now), looks_back))
 }
 
-async fn find(asked: &Asked, given: &Given, filter: &RecordFilter, days: i64) -> Result<Response, WebError> {
-    let (offer, steps) =
-        tokio::try_join!(offered(&asked.view, filter.system_name.as_deref()), updates(&asked.view, filter))?;
+async fn find(
+    state: &AppState,
+    asked: &Asked,
+    given: &Given,
+    filter: &RecordFilter,
+    days: i64,
+) -> Result<Response, WebError> {
+    let steps = async { Ok(updates(&asked.view, filter).await?) };
+    let (offer, steps) = tokio::try_join!(offer(state, asked, filter.system_name.as_deref()), steps)?;
     let mut page = UpdatesPage::found(given, &offer, &steps, days);
     page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))

@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::middleware::map_response_with_state;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -23,10 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::peer::{Peer, Proxies};
+use crate::request_id::{self, Asked, RequestIds};
+use crate::routes::Routes;
 use crate::tls::Certificate;
 use begin::Begin;
 use leftover::Leftover;
@@ -135,25 +133,26 @@ pub struct Front {
     pub certificate: Option<Certificate>,
     /// The proxies that are believed.
     pub proxies: Proxies,
+    /// Ids of requests.
+    pub ids: RequestIds,
 }
 
 /// What every connection is served with.
-#[derive(Clone)]
 struct Serving {
     front: Front,
-    router: Router,
+    routes: Routes,
+    counted: Connections,
     protocol: Builder<TokioExecutor>,
 }
 
-/// Serves `router` on `listener` until `stop` is cancelled; requests that have begun are finished.
-pub async fn run(listener: TcpListener, front: Front, router: Router, counted: Connections, stop: CancellationToken) {
+/// Serves `routes` on `listener` until `stop` is cancelled; requests that have begun are finished.
+pub async fn run(listener: TcpListener, front: Front, routes: Routes, counted: Connections, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    let router = router.layer(map_response_with_state(counted.clone(), count_answer));
-    let serving = Serving { front, router, protocol: protocol() };
+    let serving = Arc::new(Serving { front, routes, counted: counted.clone(), protocol: protocol() });
     while let Some((stream, from, permit)) = next(&listener, &connections, &stop).await {
         let held = (permit, counted.begin());
-        tokio::spawn(serve(stream, from, serving.clone(), graceful.watcher(), held));
+        tokio::spawn(serve(stream, from, Arc::clone(&serving), graceful.watcher(), held));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -168,11 +167,6 @@ fn protocol() -> Builder<TokioExecutor> {
     http2.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
     http2.keep_alive_interval(HTTP2_PING_INTERVAL).keep_alive_timeout(HTTP2_PING_TIMEOUT);
     protocol
-}
-
-async fn count_answer(State(counted): State<Connections>, response: Response<Body>) -> Response<Body> {
-    counted.answered(response.status());
-    response
 }
 
 /// The next connection together with its place among those that are served; `None` when it is time to stop.
@@ -202,7 +196,7 @@ async fn next(
 async fn serve(
     stream: TcpStream,
     from: IpAddr,
-    serving: Serving,
+    serving: Arc<Serving>,
     watcher: Watcher,
     _held: (OwnedSemaphorePermit, OpenConnection),
 ) {
@@ -220,29 +214,38 @@ async fn serve(
     }
 }
 
-async fn connection<S>(stream: S, peer: Peer, serving: Serving, watcher: Watcher)
+async fn connection<S>(stream: S, peer: Peer, serving: Arc<Serving>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Serving { front, router, protocol } = serving;
-    let service =
-        service_fn(move |request: Request<Incoming>| answer(router.clone(), front.proxies.clone(), peer, request));
+    let of_connection = Arc::clone(&serving);
+    let service = service_fn(move |request: Request<Incoming>| answer(Arc::clone(&of_connection), peer, request));
     let stream = TokioIo::new(Begin::within(HEADER_TIMEOUT, stream));
-    let connection = protocol.serve_connection(stream, service).into_owned();
+    let connection = serving.protocol.serve_connection(stream, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended early");
     }
 }
 
 async fn answer(
-    router: Router,
-    proxies: Proxies,
-    peer: Peer,
+    serving: Arc<Serving>,
+    other_end: Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let peer = proxies.behind(peer, request.headers());
-    request.extensions_mut().insert(peer);
-    router.oneshot(Leftover::of(request).map(Body::new)).await
+    let Front { proxies, ids, .. } = &serving.front;
+    let from = proxies.behind(other_end, request.headers());
+    request.extensions_mut().insert(from);
+    let request = Leftover::of(request).map(Body::new);
+    let response = if request_id::is_wanted(&request) {
+        let id = ids.of(request.headers(), proxies.trust(other_end));
+        let asked = Asked::of(&request, from);
+        // Apart, because each open connection has room for what is larger of both ways.
+        Box::pin(request_id::under(id, asked, serving.routes.answer(request))).await
+    } else {
+        serving.routes.answer(request).await
+    };
+    serving.counted.answered(response.status());
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -17,9 +17,7 @@ const NO_STORE: [&str; 2] = ["--clickhouse", "http://127.0.0.1:1"];
 
 /// The JSON object of a valid record with that payload.
 fn object(payload: &str) -> String {
-    let request = Post::default().payload(payload).in_json();
-    let body = request.windows(4).position(|four| four == b"\r\n\r\n").expect("an end of headers") + 4;
-    String::from_utf8(request[body..].to_vec()).expect("JSON")
+    Post::default().payload(payload).object()
 }
 
 fn lines(payloads: impl IntoIterator<Item = String>) -> String {

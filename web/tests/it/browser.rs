@@ -11,7 +11,7 @@ use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const RECORDS: &str = "/telemetryui/records";
 /// The pages beside those of records.
-const OTHERS: [&str; 13] = [
+pub(crate) const OTHERS: [&str; 13] = [
     "overview",
     "builds",
     "stats",

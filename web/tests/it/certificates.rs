@@ -19,7 +19,7 @@ fn toml(authority: &Authority) -> String {
     format!("[tls]\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n", certificate.display(), key.display())
 }
 
-fn started(authority: &Authority) -> Server {
+pub(crate) fn started(authority: &Authority) -> Server {
     Server::start_with_config(PROGRAM, &toml(authority), &[])
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn curl(address: SocketAddr, authority: &Authority, path: &str, args:
     command.output().expect("curl")
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -6,12 +6,13 @@ use serde_json::Value;
 use telemetrics_testkit::Server;
 use telemetrics_testkit::http::Answer;
 
+use crate::access::{Files, ask, bearer};
 use crate::crashes::{crash, post_crashes};
 use crate::html::{attribute, one_text, page, select, texts};
-use crate::servers::{embedded, on_clickhouse, records};
+use crate::servers::{embedded, json, on_clickhouse, records};
 
 const CRASHES: &str = "/telemetryui/crashes";
-const EDIT: &str = "/telemetryui/crashes/guilty_edit/";
+pub(crate) const EDIT: &str = "/telemetryui/crashes/guilty_edit/";
 
 fn get(server: &Server, address: &str) -> Html {
     page(&server.get(address), 200)
@@ -39,7 +40,7 @@ fn fields_of_last_form(page: &Html) -> (String, Vec<(String, String)>) {
 }
 
 /// Sends the form that saves what a preview shows.
-fn save(server: &Server, preview: &Html) -> Answer {
+pub(crate) fn save(server: &Server, preview: &Html) -> Answer {
     let (action, fields) = fields_of_last_form(preview);
     let pairs: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     post(server, &action, &pairs)
@@ -234,6 +235,23 @@ fn what_cannot_be_edited_is_said_on_a_page() {
     let reset = get(&server, &format!("{EDIT}reset"));
     assert!(texts(&reset, "main p")[0].contains("nothing left to recalculate"));
     assert_eq!(server.get(&format!("{EDIT}nothing")).status, 404);
+}
+
+#[test]
+fn who_signed_in_is_told_whose_name_the_history_gets_and_is_not_asked_for_one() {
+    let (files, open) = (Files::new(), embedded());
+    let robot = bearer(&files.token("robot", "read,curate"));
+    let closed = files.server();
+    for (server, authorization, told) in [(&open, None, None), (&closed, Some(robot.as_str()), Some("robot"))] {
+        crash(server, "a", "1", &["draw", "main"]);
+        let id = json(&ask(server, "GET", "/api/crashes", authorization))["rows"][0]["guilty_id"].to_string();
+        let preview = format!("{EDIT}add?function=draw%28%29&module=%2Flib%2Fdraw.so");
+        for address in [format!("{CRASHES}/guilty_details/{id}"), preview] {
+            let shown = page(&ask(server, "GET", &address, authorization), 200);
+            assert_eq!(select(&shown, "input[name=who]").len(), usize::from(told.is_none()), "{address}");
+            assert_eq!(texts(&shown, "form .note strong"), Vec::from_iter(told), "{address}");
+        }
+    }
 }
 
 /// The page of filters offers the frames of crashes, and a browser's form of chosen ones leads to a preview.

@@ -1,6 +1,8 @@
 //! Crash rates and the release gate, with the same checks on both stores.
 
 use serde_json::{Value, json};
+use telemetrics_analytics::judgement::MACHINE_DAYS_MIN;
+use telemetrics_testkit::request::TELEMETRY_ID;
 use telemetrics_testkit::{Post, Server};
 
 use crate::servers::{accepted, embedded, json as body, on_clickhouse};
@@ -41,6 +43,7 @@ fn rates_and_judgement(server: &Server) {
     classes_are_told_apart(server);
     post_judged(server);
     a_build_is_held(server);
+    a_build_passes(server);
     for (request, name) in REFUSED {
         let answer = server.get(&format!("/api/{request}"));
         assert_eq!(answer.status, 400, "{request}: {}", answer.text());
@@ -141,6 +144,32 @@ fn a_build_is_held(server: &Server) {
     assert_eq!(unknown["verdict"], "unknown", "{unknown:#}");
     let of_nobody = gate(server, &format!("build=40&against=20&system_name={SYSTEM}"));
     assert_eq!((&of_nobody["verdict"], &of_nobody["build"]["machines"]), (&json!("unknown"), &json!(0)));
+}
+
+/// Two builds that crash alike: the newer one passes with the last machine that is needed, and not before.
+fn a_build_passes(server: &Server) {
+    let heard = |machines: std::ops::Range<u64>| {
+        let both = machines.flat_map(|machine| [("50", machine), ("60", machine)]);
+        let heartbeats: String = both.map(|(build, machine)| heartbeat(build, &format!("{build} {machine}"))).collect();
+        let headers = [("X-Telemetry-TID", TELEMETRY_ID), ("Content-Type", "application/x-ndjson")];
+        let answer = server.post(&headers, heartbeats.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    for build in ["50", "60"] {
+        post(server, CRASH, 3, build, &format!("{build} 0"));
+    }
+    heard(0..MACHINE_DAYS_MIN - 1);
+    let unknown = gate(server, "build=60&against=50");
+    assert_eq!(unknown["verdict"], "unknown", "{unknown:#}");
+    heard(MACHINE_DAYS_MIN - 1..MACHINE_DAYS_MIN);
+    let passed = gate(server, "build=60&against=50");
+    assert_eq!((&passed["verdict"], &passed["reasons"]), (&json!("pass"), &json!([])), "{passed:#}");
+}
+
+/// A line of a batch.
+fn heartbeat(build: &str, machine: &str) -> String {
+    let post = Post::default().with("system_name", SYSTEM).with("classification", HEARTBEAT).with("build", build);
+    post.with("machine_id", machine).object() + "\n"
 }
 
 fn gate(server: &Server, query: &str) -> Value {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,7 @@ use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs}
 use telemetrics_testkit::document::{Block, blocks};
 use telemetrics_testkit::http::{Answer, Connection};
 use telemetrics_testkit::{Chance, ClickHouse, Python, Server, wait_until};
+use telemetrics_web::api::ranges::RANGES_MAX;
 
 use crate::servers::{PROGRAM, embedded, metric, records};
 
@@ -222,7 +224,11 @@ fn a_file_answers_every_kind_of_request() {
         let place = format!("bytes {}-{}/{length}", part.start, part.end - 1);
         assert_eq!(header(&answer, "content-range"), Some(place));
     }
-    for headers in ["Range: bytes=0-1,4-5\r\n", "Range: bytes=9-3\r\n", "If-Range: \"old\"\r\nRange: bytes=0-1\r\n"] {
+    let several = request(&server, "GET", path, "Range: bytes=0-3, 9-9,-4\r\n");
+    assert_eq!(header(&several, "content-type"), Some(format!("multipart/byteranges; boundary={hash}")));
+    assert_eq!((several.status, several.body), (206, multipart(hash, &[0..4, 9..10, end - 4..end], &whole)));
+    let too_many = format!("Range: bytes={}0-0\r\n", "0-0,".repeat(RANGES_MAX));
+    for headers in [&*too_many, "Range: bytes=9-3\r\n", "If-Range: \"old\"\r\nRange: bytes=0-1\r\n"] {
         let answer = request(&server, "GET", path, headers);
         assert_eq!((answer.status, answer.body.len()), (200, end), "{headers}");
     }
@@ -232,6 +238,20 @@ fn a_file_answers_every_kind_of_request() {
     assert_eq!((known.status, header(&known, "etag"), known.body.len()), (304, Some(tag), 0));
     assert_eq!(request(&server, "GET", path, "If-Match: \"old\"\r\n").status, 412);
     assert_eq!(request(&server, "POST", path, "Content-Length: 0\r\n").status, 405);
+}
+
+/// The body of an answer with several parts of a file.
+fn multipart(hash: &str, parts: &[Range<usize>], whole: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for part in parts {
+        let place = format!("bytes {}-{}/{}", part.start, part.end - 1, whole.len());
+        let head =
+            format!("\r\n--{hash}\r\nContent-Type: application/vnd.apache.parquet\r\nContent-Range: {place}\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(&whole[part.clone()]);
+    }
+    body.extend_from_slice(format!("\r\n--{hash}--\r\n").as_bytes());
+    body
 }
 
 #[test]

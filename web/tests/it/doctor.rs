@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use telemetrics_testkit::process::Ended;
-use telemetrics_testkit::{ClickHouse, Post, Process, Server, SmallDisk, wait_until};
+use telemetrics_testkit::{Authority, ClickHouse, Post, Process, Server, SmallDisk, wait_until};
 
 use crate::servers::{PROGRAM, accepted, embedded, ended, metric};
 
@@ -68,6 +68,30 @@ fn a_wrong_setting_is_all_that_is_said() {
     let open = doctor(&["--config", file.to_str().expect("text"), "--data-dir", dir.path().to_str().expect("text")]);
     assert_eq!(found(&open, "settings").0, "warning");
     assert_eq!(open.status.code(), Some(0), "a warning is no failure");
+}
+
+#[test]
+fn a_certificate_that_ends_is_said_in_time_and_one_that_is_over_or_for_nobody_is_a_problem() {
+    let (authority, dir) = (Authority::new(), tempfile::tempdir().expect("a directory"));
+    let file = dir.path().join("t.toml");
+    let with = |extensions: &str, days: &str| {
+        let (certificate, key) = authority.issue_for(extensions, days);
+        let (certificate, key) = (certificate.display(), key.display());
+        let toml = format!("[tls]\ncertificate_file = \"{certificate}\"\nkey_file = \"{key}\"\n");
+        fs::write(&file, toml).expect("written");
+        doctor(&["--config", file.to_str().expect("text"), "--data-dir", dir.path().to_str().expect("text")])
+    };
+    let names = "subjectAltName=DNS:telemetry.example.org,IP:192.0.2.7,email:a@example.org";
+    let (state, text, _) = found(&with(names, "60"), "certificate");
+    assert_eq!(state, "ok");
+    assert!(text.starts_with("for telemetry.example.org, 192.0.2.7 until 20") && text.contains("days"), "{text}");
+    let soon = with(names, "2");
+    assert_eq!((found(&soon, "certificate").0.as_str(), soon.status.code()), ("warning", Some(0)), "{soon:?}");
+    is_problem(&with(names, "0"), "certificate", "it ended");
+    is_problem(&with("basicConstraints=CA:FALSE", "60"), "certificate", "names no host");
+    fs::write(&file, "[tls]\ncertificate_file = \"missing.pem\"\nkey_file = \"k\"\n").expect("written");
+    let missing = doctor(&["--config", file.to_str().expect("text"), "--data-dir", "."]);
+    is_problem(&missing, "certificate", "missing.pem");
 }
 
 #[test]

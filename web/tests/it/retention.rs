@@ -13,9 +13,9 @@ use telemetrics_schema::ddl::quoted;
 use telemetrics_schema::layout::DataDir;
 use telemetrics_schema::time::{US_PER_DAY, US_PER_S};
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
-use telemetrics_testkit::{ClickHouse, Process, Server, wait_until};
+use telemetrics_testkit::{ClickHouse, Post, Process, Server, wait_until};
 
-use crate::servers::{PROGRAM, embedded, ids, records};
+use crate::servers::{PROGRAM, accepted, embedded, ids, metric, records};
 
 /// The purge examples of the original's contract.
 const EXAMPLES: &str = r#"
@@ -179,6 +179,53 @@ fn fill_embedded(data: &Path) {
             store.insert(&Batch::of(vec![record]).expect("a record")).await.expect("inserted");
         }
     });
+}
+
+/// Lets a server that runs read another configuration.
+fn reconfigure(server: &Server, config: &str) {
+    fs::write(server.dir().join("telemetrics.toml"), config).expect("written");
+    server.process().hang_up();
+}
+
+#[test]
+fn a_policy_that_is_read_anew_holds_at_once_in_the_embedded_store() {
+    let drain = "[drain]\nbatch_age_ms = 10\n";
+    let mut server = embedded();
+    server.kill();
+    fill_embedded(&server.data_dir());
+    fs::write(server.dir().join("telemetrics.toml"), format!("retention = \"off\"\n{drain}")).expect("written");
+    server.restart();
+    assert_eq!(seen(&server).len(), AGED.len());
+    reconfigure(&server, &format!("{EXAMPLES}{drain}"));
+    wait_until("the policy in answers", || seen(&server) == living_examples());
+    assert!(server.get("/telemetryui/status").text().contains("test/discard/*"), "the page says it");
+    // What comes in wakes the maintenance.
+    accepted(&server, &Post::default());
+    let expired = AGED.len() - living_examples().len();
+    let deleted = || metric(&server, "telemetrics_maintenance_expired_records_total");
+    wait_until("the policy on disk", || deleted() == expired as u64);
+    reconfigure(&server, &format!("retention = \"off\"\n{drain}"));
+    let said = |line: &str| line.contains("the configuration was read anew").then_some(());
+    server.process().wait_for_error(said);
+    assert_eq!(seen(&server).len(), living_examples().len() + 1, "what was deleted does not come back");
+}
+
+#[test]
+fn a_policy_that_is_read_anew_holds_at_once_in_clickhouse_and_decides_what_it_deletes() {
+    let (clickhouse, database) = (ClickHouse::shared(), ClickHouse::shared().create_database());
+    let server = on_database(&database, &default_days(5, ""));
+    clickhouse.query(&format!("SYSTEM STOP MERGES {database}.records"));
+    for age_days in 1..=12_u64 {
+        insert(&database, age_days, i64::try_from(age_days).expect("small"), "a/b/c", 2);
+    }
+    let of_table = format!("SELECT engine_full FROM system.tables WHERE database = '{database}' AND name = 'records'");
+    let (engine, before) = (|| clickhouse.query(&of_table), clickhouse.query(&of_table));
+    reconfigure(&server, &default_days(8, ""));
+    wait_until("the policy in answers", || seen(&server) == up_to(8));
+    wait_until("the policy of the table", || engine() != before);
+    clickhouse.query(&format!("SYSTEM START MERGES {database}.records"));
+    merge(&database);
+    assert_eq!((rows_on_disk(&database), seen(&server)), (up_to(8), up_to(8)));
 }
 
 /// Rows of each line of a dry run, by the text before the numbers.

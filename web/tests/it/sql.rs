@@ -171,10 +171,7 @@ fn fill(server: &Server) {
     let filler = "payload abc ".repeat(80);
     let mut body = String::new();
     for number in 0..RECORDS {
-        let request = Post::default().payload(format!("{number} {filler}")).in_json();
-        let start = request.windows(4).position(|four| four == b"\r\n\r\n").expect("an end of headers") + 4;
-        body.push_str(std::str::from_utf8(&request[start..]).expect("JSON"));
-        body.push('\n');
+        body += &(Post::default().payload(format!("{number} {filler}")).object() + "\n");
     }
     let headers = [("X-Telemetry-TID", TELEMETRY_ID), ("Content-Type", "application/x-ndjson")];
     let answer = server.post(&headers, body.as_bytes());

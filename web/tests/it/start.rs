@@ -34,6 +34,18 @@ fn it_says_where_everything_is() {
     assert!(said("data  ").ends_with(&server.data_dir().display().to_string()));
 }
 
+/// Its thread is one of the settings, and exists only where the allocator found them.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_allocator_has_its_settings() {
+    let server = embedded();
+    let threads = fs::read_dir(format!("/proc/{}/task", server.process().pid())).expect("its threads");
+    let names =
+        threads.map(|thread| fs::read_to_string(thread.expect("a thread").path().join("comm")).expect("a name"));
+    let names: Vec<String> = names.collect();
+    assert!(names.iter().any(|name| name.trim() == "jemalloc_bg_thd"), "{names:?}");
+}
+
 #[test]
 fn who_watches_over_it_learns_that_it_lives_and_can_accept() {
     let server = embedded();

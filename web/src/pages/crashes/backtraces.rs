@@ -14,7 +14,7 @@ use super::name::{FrameRow, Name, frame_rows};
 use crate::api::said::Said;
 use crate::error::WebError;
 use crate::pages::text::{self, Moment};
-use crate::pages::{CRASHES_TAB, Shell, message, render};
+use crate::pages::{CRASHES_TAB, Shell, message, render, rotation};
 use crate::state::AppState;
 
 /// Most stacks of the page.
@@ -32,6 +32,8 @@ pub(in crate::pages) struct BacktracesPage {
     stacks: Vec<StackRow>,
     all: String,
     left_out: usize,
+    rotation: String,
+    pending: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +68,8 @@ impl BacktracesPage {
             all: text::thousands(all as u64),
             left_out: all.saturating_sub(rows.len()),
             stacks: rows,
+            rotation: rotation::note(&[days]),
+            pending: None,
         }
     }
 }
@@ -103,6 +107,7 @@ async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, Web
         return Ok(nothing(id, window.days));
     };
     let found = by_stack(view, causes, &window.filter, &stacks, STACKS_SHOWN).await?;
-    let page = BacktracesPage::new(&guilty, stacks.len(), &found, &said.filters, window.days);
+    let mut page = BacktracesPage::new(&guilty, stacks.len(), &found, &said.filters, window.days);
+    page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
 }

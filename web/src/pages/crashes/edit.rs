@@ -52,6 +52,8 @@ pub(in crate::pages) struct Wish {
     /// The entry that it was made from; a preview takes the last one when nobody says it.
     pub(in crate::pages) based_on: Option<u64>,
     pub(in crate::pages) who: Option<String>,
+    /// Whether that is who signed in, and not only a name that somebody says.
+    pub(in crate::pages) is_signed_in: bool,
     /// How far a preview looks back.
     pub(in crate::pages) days: i64,
     /// Whether a preview was seen.
@@ -103,6 +105,7 @@ impl Wish {
             action,
             based_on: fields.based_on,
             who: fields.who.take(),
+            is_signed_in: false,
             days: fields.days.unwrap_or(PREVIEW_DAYS),
             is_decided: fields.is_decided,
             what: fields.what(action)?,
@@ -201,6 +204,7 @@ async fn answer(
     }
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(form).into_owned().collect();
     let mut wish = Wish::read(action, &pairs)?;
+    wish.is_signed_in = signed_in.0.is_some();
     wish.who = signed_in.or_said(wish.who);
     let is_post = *method == Method::POST;
     if is_post && (wish.is_decided || !action.has_preview()) {

@@ -12,13 +12,13 @@ use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_
 use super::asked::{DAYS, Window};
 use super::name::Name;
 use super::{EDIT, guilty_path};
+use crate::access::guard::SignedIn;
 use crate::api::said::Said;
 use crate::charts::{CATEGORIES_MAX, Chart, Figure, Kind, Series};
 use crate::error::WebError;
-use crate::pages::population::ROTATION;
 use crate::pages::query::{Given, Problem};
 use crate::pages::text::{self, Moment};
-use crate::pages::{CRASHES_TAB, Shell, address, message, render};
+use crate::pages::{CRASHES_TAB, Shell, address, message, render, rotation};
 use crate::state::AppState;
 
 /// Most builds and machines that are shown.
@@ -60,7 +60,7 @@ pub(in crate::pages) struct GuiltyPage {
     builds: Vec<BuildRow>,
     builds_left_out: usize,
     machines: Vec<MachineRow>,
-    rotation: &'static str,
+    rotation: String,
     days: i64,
     api: String,
     pending: Option<String>,
@@ -75,6 +75,8 @@ struct Edit {
     module: String,
     comment_chars_max: usize,
     who_chars_max: usize,
+    /// Whose name the history gets, where somebody signed in.
+    signed_in: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -108,7 +110,7 @@ impl GuiltyPage {
         let title = format!("Guilty: {}", text::line(&name.function, TITLE_CHARS));
         Self {
             shell: Shell::new(title, Some(CRASHES_TAB)),
-            facts: facts(group),
+            facts: facts(group, days),
             comment: text::line(&said.comment, COMMENT_CHARS_MAX),
             is_hidden: said.is_hidden,
             edit: Edit::of(&guilty.function, &guilty.module, said.based_on),
@@ -117,7 +119,7 @@ impl GuiltyPage {
             builds: builds.iter().take(ROWS_SHOWN).map(|of| BuildRow::new(of, &backtraces, &days_text)).collect(),
             builds_left_out: builds.len().saturating_sub(ROWS_SHOWN),
             machines: found.machines.iter().map(|of| MachineRow::new(of, &backtraces, &days_text)).collect(),
-            rotation: ROTATION,
+            rotation: rotation::note(&[days]),
             days,
             api: address::with_query(&format!("/api/crashes/{}", guilty.id), [("created_in_days", days_text.as_str())]),
             pending: None,
@@ -126,14 +128,14 @@ impl GuiltyPage {
     }
 }
 
-fn facts(group: &Group) -> Vec<(&'static str, String)> {
+fn facts(group: &Group, days: i64) -> Vec<(&'static str, String)> {
     let classes = group.classifications.iter().take(ROWS_SHOWN / 4);
     let classes: Vec<String> = classes
         .map(|(class, records)| format!("{}: {}", text::line(class, NAME_CHARS), text::thousands(*records)))
         .collect();
     vec![
         ("Records", text::thousands(group.records)),
-        ("Machines", text::thousands(group.machines)),
+        ("Machines", rotation::machines(group.machines, days)),
         ("Different stacks", text::thousands(group.stack_ids.len() as u64)),
         ("First seen", Moment::from(group.first_seen).text),
         ("Last seen", Moment::from(group.last_seen).text),
@@ -171,7 +173,13 @@ impl Edit {
             module: module.to_owned(),
             comment_chars_max: COMMENT_CHARS_MAX,
             who_chars_max: WHO_CHARS_MAX,
+            signed_in: None,
         })
+    }
+
+    fn by(self, signed_in: &SignedIn) -> Self {
+        let name = signed_in.0.as_ref().map(|who| text::line(&who.name, WHO_CHARS_MAX));
+        Self { signed_in: name, ..self }
     }
 }
 
@@ -208,11 +216,12 @@ fn short(address: String, without: &str) -> String {
 }
 
 /// Answers with the page.
-pub async fn show(State(state): State<AppState>, Path(id): Path<String>, uri: Uri) -> Response {
-    answer(&state, &id, uri.query().unwrap_or_default()).await.unwrap_or_else(|error| message::failed(&error))
+pub async fn show(State(state): State<AppState>, Path(id): Path<String>, signed_in: SignedIn, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    answer(&state, &id, &signed_in, query).await.unwrap_or_else(|error| message::failed(&error))
 }
 
-async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, WebError> {
+async fn answer(state: &AppState, id: &str, signed_in: &SignedIn, query: &str) -> Result<Response, WebError> {
     let id = guilty_id(id)?;
     let asked = state.ask().await?;
     let window = window(query, asked.now)?;
@@ -227,6 +236,7 @@ async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, Web
         is_hidden: said.hidden.contains(&id),
     };
     let mut page = GuiltyPage::new(&Found { group, machines }, &of_it, window.days);
+    page.edit = page.edit.map(|edit| edit.by(signed_in));
     page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
 }

@@ -12,7 +12,7 @@ mod guilty;
 mod history;
 mod name;
 mod preview;
-mod top;
+pub(in crate::pages) mod top;
 
 #[cfg(test)]
 pub(super) mod samples;

@@ -14,8 +14,7 @@ use super::history::change_line;
 use super::name::Name;
 use crate::api::updates::within;
 use crate::error::{InvalidParameter, WebError};
-use crate::pages::population::ROTATION;
-use crate::pages::{CRASHES_TAB, Shell, render, text};
+use crate::pages::{CRASHES_TAB, Shell, render, rotation, text};
 use crate::state::AppState;
 
 /// Most changes of what users say that are listed.
@@ -48,7 +47,7 @@ pub(in crate::pages) struct PreviewPage {
     summary: String,
     groups: Vec<GroupRows>,
     groups_left_out: usize,
-    rotation: &'static str,
+    rotation: String,
     save: SaveForm,
     back: &'static str,
     pending: Option<String>,
@@ -76,6 +75,7 @@ struct SaveForm {
     frames: Vec<String>,
     entry: Option<u64>,
     who: String,
+    is_signed_in: bool,
     who_chars_max: usize,
 }
 
@@ -102,7 +102,7 @@ impl PreviewPage {
             summary: summary(found, wish.days),
             groups_left_out: found.groups.len() - shown.len(),
             groups: shown,
-            rotation: ROTATION,
+            rotation: rotation::note(&[wish.days]),
             save: SaveForm::new(wish, found.based_on)?,
             back: EDIT,
             pending: None,
@@ -175,6 +175,7 @@ impl SaveForm {
             frames,
             entry,
             who: text::line(wish.who.as_deref().unwrap_or_default(), WHO_CHARS_MAX),
+            is_signed_in: wish.is_signed_in,
             who_chars_max: WHO_CHARS_MAX,
         })
     }

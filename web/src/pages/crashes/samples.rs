@@ -123,6 +123,8 @@ fn top(what: &str, build: &str, name: &str, guilties: usize) -> TopPage {
             others: vec![1; 8],
         },
         crashes: Crashes { groups, records: LARGE, has_more: true },
+        pending: 3,
+        as_of: NOW,
     };
     let record = if what == "ordinary" { crash() } else { hostile() };
     TopPage::found(&given(what), &offer(&record), &window(), &said(name, 1), &found)
@@ -187,6 +189,7 @@ fn preview(name: &str, frames: usize, parts: usize) -> PreviewPage {
         what: What::Changes(changes),
         based_on: None,
         who: Some(name.to_owned()),
+        is_signed_in: frames % 2 == 1,
         days: DAYS_DEFAULT,
         is_decided: false,
     };

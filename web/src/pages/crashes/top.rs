@@ -1,18 +1,21 @@
 //! The page Crashes: the causes with most records on the newest builds, or on one build, and charts of them.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use futures::FutureExt as _;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::crashes::Guilty;
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::questions::crash_totals::{CrashTotal, crash_totals};
 use telemetrics_analytics::questions::crashes::{Crashes, Group, Wanted, crashes, guilties_of};
 use telemetrics_analytics::questions::guilty::{Trend, TrendRequest, trend};
-use telemetrics_analytics::questions::offered::{Offered, offered};
+use telemetrics_analytics::questions::offered::Offered;
+use telemetrics_schema::TimestampUs;
 
 use super::asked::{DAYS_DEFAULT, HIDDEN, Window, in_api};
 use super::charts::{self, TREND_TOP};
@@ -22,10 +25,10 @@ use crate::api::said::Said;
 use crate::charts::Figure;
 use crate::error::{InvalidParameter, WebError};
 use crate::pages::form::{ECHO_CHARS, Form};
+use crate::pages::kept::offer;
 use crate::pages::numbers::{Same, with_usual_system};
-use crate::pages::population::ROTATION;
 use crate::pages::query::{Given, Problem};
-use crate::pages::{CRASHES_TAB, Shell, address, message, render, text};
+use crate::pages::{CRASHES_TAB, Shell, address, message, render, rotation, text};
 use crate::state::{AppState, Asked};
 
 /// Builds that the page is about: the newest with crashes.
@@ -50,6 +53,10 @@ pub(in crate::pages) struct Found {
     /// Guilties of older builds in the window; `None` where there are none to compare with.
     pub(in crate::pages) older: Option<HashSet<i64>>,
     pub(in crate::pages) trend: Trend,
+    /// Acknowledged records that are not counted.
+    pub(in crate::pages) pending: usize,
+    /// When it was read.
+    pub(in crate::pages) as_of: TimestampUs,
 }
 
 /// See the module.
@@ -68,8 +75,9 @@ pub(in crate::pages) struct TopPage {
 #[derive(Debug, Clone)]
 struct Shown {
     total: String,
+    as_of: String,
     about: String,
-    rotation: &'static str,
+    rotation: String,
     newest: String,
     builds: Vec<Build>,
     rows: Vec<Row>,
@@ -116,7 +124,8 @@ struct Hidden {
 impl TopPage {
     /// The page with what was found.
     pub(super) fn found(given: &Given, offer: &Offered, window: &Window, said: &Said, found: &Found) -> Self {
-        Self { shown: Some(Shown::new(given, window, said, found)), ..Self::frame(given, offer, None) }
+        let pending = (found.pending > 0).then(|| text::records(found.pending as u64));
+        Self { shown: Some(Shown::new(given, window, said, found)), pending, ..Self::frame(given, offer, None) }
     }
 
     /// The page that says what is wrong with the filters; belongs to status 400.
@@ -145,8 +154,9 @@ impl Shown {
         let all: u64 = found.totals.iter().map(|total| total.records).sum();
         Self {
             total: text::thousands(all),
+            as_of: found.as_of.to_string(),
             about: about(window, found),
-            rotation: ROTATION,
+            rotation: rotation::note(&[window.days]),
             newest: found.builds.first().map(|build| text::line(build, BUILD_CHARS)).unwrap_or_default(),
             builds: found.builds.iter().map(|build| Build::new(build, window.days)).collect(),
             rows: found.crashes.groups.iter().map(row).collect(),
@@ -274,7 +284,7 @@ async fn answer(state: &AppState, given: Result<Given, Problem>) -> Result<Respo
     let asked = state.ask().await?;
     let (given, window) = match given {
         Ok(given) => {
-            let given = with_usual_system(&asked, given).await?;
+            let given = with_usual_system(state, &asked, given).await?;
             let window = Window::read(&given, asked.now);
             (given, window)
         }
@@ -283,19 +293,21 @@ async fn answer(state: &AppState, given: Result<Given, Problem>) -> Result<Respo
     match window {
         Ok(window) => show(state, &asked, &given, &window).await,
         Err(problem) => {
-            let offer = offered(&asked.view, None).await?;
+            let offer = offer(state, &asked, None).await?;
             Ok(render(StatusCode::BAD_REQUEST, &TopPage::refused(&given, &offer, &problem)))
         }
     }
 }
 
 async fn show(state: &AppState, asked: &Asked, given: &Given, window: &Window) -> Result<Response, WebError> {
-    let said = Said::now(state).await?;
-    let offer = async { Ok(offered(&asked.view, window.filter.system_name.as_deref()).await?) };
-    let (found, offer) = tokio::try_join!(find(state, asked, window, &said), offer)?;
-    let mut page = TopPage::found(given, &offer, window, &said, &found);
-    page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
-    Ok(render(StatusCode::OK, &page))
+    let said = Arc::new(Said::now(state).await?);
+    let make = || {
+        let (state, asked, window, said) = (state.clone(), asked.clone(), window.clone(), Arc::clone(&said));
+        async move { find(&state, &asked, &window, &said).await }.boxed()
+    };
+    let found = state.kept.crashes.get(given, asked.now, said.curated.sequence, make);
+    let (found, offer) = tokio::try_join!(found, offer(state, asked, window.filter.system_name.as_deref()))?;
+    Ok(render(StatusCode::OK, &TopPage::found(given, &offer, window, &said, &found.answer)))
 }
 
 async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> Result<Found, WebError> {
@@ -305,7 +317,8 @@ async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> 
     let is_asked_for = |build: &String| window.filter.builds.is_empty() || window.filter.builds.contains(build);
     let asked_for: Vec<String> = all.iter().filter(|build| is_asked_for(build)).cloned().collect();
     let builds: Vec<String> = asked_for.iter().take(BUILDS_SHOWN).cloned().collect();
-    let Some(newest) = builds.first() else { return Ok(Found::default()) };
+    let (pending, as_of) = (asked.pending, asked.now);
+    let Some(newest) = builds.first() else { return Ok(Found { pending, as_of, ..Found::default() }) };
     let older: Vec<String> = all.iter().filter(|build| build_order(build, newest).is_lt()).cloned().collect();
     let filter = RecordFilter { builds: builds.clone(), ..window.filter.clone() };
     let nothing = HashSet::new();
@@ -322,7 +335,7 @@ async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> 
     let (crashes, older, trend) =
         tokio::try_join!(crashes(view, causes, &filter, wanted), older, trend(view, causes, &over_time, asked.now))?;
     totals.retain(|total| builds.contains(&total.build));
-    Ok(Found { builds, builds_all: asked_for.len(), totals, crashes, older, trend })
+    Ok(Found { builds, builds_all: asked_for.len(), totals, crashes, older, trend, pending, as_of })
 }
 
 /// The builds with crashes, the newest version first.

@@ -7,11 +7,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use telemetrics_analytics::filter::RecordFilter;
-use telemetrics_analytics::questions::offered::{Offered, offered};
+use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{self, Cursor, Page, PageRequest};
 use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::form::{self, Form};
+use super::kept::offer;
 use super::query::{CURSOR, Given, PAGING, Problem, SEEN};
 use super::{RECORDS_TAB, Shell, address, example, message, render, text};
 use crate::api::params;
@@ -147,9 +148,9 @@ async fn answer(state: &AppState, query: &str, base_url: &str) -> Result<Respons
         Err(problem) => (Given::default(), Err(problem)),
     };
     match wanted {
-        Ok(wanted) => find(&asked, &given, &wanted, base_url).await,
+        Ok(wanted) => find(state, &asked, &given, &wanted, base_url).await,
         Err(problem) => {
-            let offer = offered(&asked.view, None).await?;
+            let offer = offer(state, &asked, None).await?;
             Ok(render(StatusCode::BAD_REQUEST, &RecordsPage::refused(&given, &offer, &problem)))
         }
     }
@@ -177,14 +178,23 @@ fn wanted(given: &Given, now: TimestampUs) -> Result<Wanted, Problem> {
     Ok(Wanted { filter, request: PageRequest { limit: PAGE_ROWS, cursor }, seen })
 }
 
-async fn find(asked: &Asked, given: &Given, wanted: &Wanted, base_url: &str) -> Result<Response, WebError> {
+async fn find(
+    state: &AppState,
+    asked: &Asked,
+    given: &Given,
+    wanted: &Wanted,
+    base_url: &str,
+) -> Result<Response, WebError> {
     let filter = &wanted.filter;
-    let (offer, page, total, new_records) = tokio::try_join!(
-        offered(&asked.view, filter.system_name.as_deref()),
-        records::page(&asked.view, filter, &wanted.request),
-        records::count(&asked.view, filter),
-        count_new(asked, wanted),
-    )?;
+    let list = async {
+        Ok(tokio::try_join!(
+            records::page(&asked.view, filter, &wanted.request),
+            records::count(&asked.view, filter),
+            count_new(asked, wanted),
+        )?)
+    };
+    let offer = offer(state, asked, filter.system_name.as_deref());
+    let (offer, (page, total, new_records)) = tokio::try_join!(offer, list)?;
     let first_record = example::first_record(base_url, asked.now);
     let found = Found { page: &page, total, pending_records: asked.pending, new_records, first_record: &first_record };
     Ok(render(StatusCode::OK, &RecordsPage::found(given, &offer, &found)))

@@ -11,10 +11,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::Response;
 use telemetrics_analytics::Error;
 use telemetrics_analytics::questions::offered::systems;
-use telemetrics_analytics::questions::systems::usual;
 use telemetrics_analytics::sql::{Bound, answer_bound};
 
 use super::form::{Choice, ECHO_CHARS, offered_within};
+use super::kept::usual_system;
 use super::query::{Given, Problem};
 use super::{Shell, address, message, render, text};
 use crate::api::sql::{Statements, Turn};
@@ -284,7 +284,7 @@ async fn read(state: &AppState, view: &Definition, query: &str, asked: &mut Aske
         let seen = state.ask().await?;
         asked.systems = systems(&seen.view).await?;
         if !lacking.is_empty() {
-            let usual = usual(&seen.view, seen.now).await?.unwrap_or_default();
+            let usual = usual_system(state, &seen).await?.unwrap_or_default();
             asked.values.extend(lacking.into_iter().map(|parameter| (parameter.name.clone(), usual.clone())));
         }
     }

@@ -5,16 +5,21 @@ use std::fmt::Write;
 use std::fs;
 
 use serde_json::Value;
+use telemetrics_testkit::Authority;
 
 use super::tools::{in_repository, output, text};
+use crate::certificates;
 use crate::servers::embedded;
 
 /// Suffixes that Prometheus adds to the name of a histogram.
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
-/// Names of all metrics that a server tells.
+/// Names of all metrics that a server tells, with TLS or without.
 fn told() -> BTreeSet<String> {
-    let text = embedded().get("/metrics").text();
+    let (authority, plain) = (Authority::new(), embedded());
+    let with_tls = certificates::started(&authority);
+    let more = certificates::said(&certificates::curl(with_tls.address(), &authority, "/metrics", &[]));
+    let text = plain.get("/metrics").text() + &more;
     text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect()
 }
 

@@ -26,7 +26,7 @@ fn captured_requests_pass_over_http_1() {
 fn captured_requests_pass_over_http_2() {
     let server = embedded();
     let nginx = Nginx::start(server.address());
-    come_back(&server, |capture| by_curl(&nginx, capture));
+    come_back(&server, |capture| by_curl(&nginx, capture, &[]));
     assert_eq!(said_by(&nginx), Vec::<String>::new());
 }
 
@@ -44,8 +44,8 @@ fn said_by(nginx: &Nginx) -> Vec<String> {
         .collect()
 }
 
-/// Sends a captured request over HTTP/2, with its headers and no other ones.
-fn by_curl(nginx: &Nginx, capture: &Capture) -> Answer {
+/// Sends a captured request over HTTP/2, with its headers and no other ones, and with these options of curl.
+pub(super) fn by_curl(nginx: &Nginx, capture: &Capture, options: &[&str]) -> Answer {
     let text = String::from_utf8(capture.bytes.clone()).expect("the captured requests are UTF-8");
     let (head, body) = text.split_once("\r\n\r\n").expect("an end of headers");
     let mut lines = head.lines();
@@ -53,7 +53,10 @@ fn by_curl(nginx: &Nginx, capture: &Capture) -> Answer {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("body"), body).expect("written");
     let mut command = curl(nginx, path);
-    command.args(["--http2", "--data-binary", "@body", "-D", "head", "-o", "answer"]).current_dir(dir.path());
+    command
+        .args(options)
+        .args(["--http2", "--data-binary", "@body", "-D", "head", "-o", "answer"])
+        .current_dir(dir.path());
     // Of itself, curl would send more than a probe does.
     command.args(["-H", "User-Agent:", "-H", "Accept:", "-H", "Expect:", "-H", "Content-Type:"]);
     let ours = ["host", "content-length", "connection", "accept"];
@@ -71,7 +74,7 @@ fn by_curl(nginx: &Nginx, capture: &Capture) -> Answer {
     Answer { interim: Vec::new(), status: status.trim().parse().expect("a status"), headers: Vec::new(), body }
 }
 
-fn curl(nginx: &Nginx, path: &str) -> Command {
+pub(super) fn curl(nginx: &Nginx, path: &str) -> Command {
     let mut command = Command::new("curl");
     let port = nginx.tls().port();
     command.args(["-sS", "--cacert"]).arg(nginx.ca_file());
@@ -188,7 +191,7 @@ fn forwarded(lines: &str) -> String {
 #[test]
 fn what_a_client_says_about_itself_is_replaced() {
     let lies = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nForwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n\
-                X-Forwarded-Host: evil.example\r\nx_forwarded_for: 192.0.2.2\r\n";
+                X-Forwarded-Host: evil.example\r\nx_forwarded_for: 192.0.2.2\r\nX-Request-Id: evil.example\r\n";
     let head = forwarded(lies).to_lowercase();
     for line in ["host: telemetry.example.org:8443", "x-forwarded-for: 127.0.0.1", "x-forwarded-proto: https"] {
         assert_eq!(head.lines().filter(|other| *other == line).count(), 1, "{line} in {head}");

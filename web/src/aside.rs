@@ -1,0 +1,133 @@
+//! The threads on which questions are answered: apart from those that take records, and behind them where processors are
+//! scarce, so that a probe is answered as ever however many people look.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use telemetrics_analytics::Error;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use crate::error::WebError;
+
+/// Niceness of the threads: beside a thread without any, such a one gets a tenth of a processor.
+const NICENESS: i32 = 10;
+/// Threads that read files.
+const BLOCKING_THREADS: usize = 64;
+
+/// See the module; what runs is cut off when it is dropped.
+pub(crate) struct Aside {
+    handle: Handle,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Aside {
+    /// Starts a thread for each processor.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn start() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.max_blocking_threads(BLOCKING_THREADS).thread_name("questions").on_thread_start(step_back).enable_all();
+        let runtime = builder.build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever drops it may be a task, which must not wait for threads.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Answers a request on those threads, unless its client goes away.
+pub(crate) async fn answer(State(aside): State<Arc<Aside>>, request: Request, next: Next) -> Response {
+    let answer = aside.handle.spawn(async move { next.run(request).await }.in_current_span());
+    AbortOnDropHandle::new(answer).await.unwrap_or_else(|error| {
+        WebError::Question(Error::Internal(format!("a request ended without an answer: {error}"))).into_response()
+    })
+}
+
+/// Puts the calling thread behind others. Where the system does not let it, questions are as important as records.
+#[allow(unsafe_code)] // nothing in the standard library speaks of priorities
+pub(crate) fn step_back() {
+    // SAFETY: it takes numbers and touches no memory; 0 is the calling thread.
+    let _outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// The niceness of the thread that asks, as the system says it.
+    fn niceness() -> String {
+        let line = std::fs::read_to_string("/proc/thread-self/stat").expect("a line");
+        let behind_name = line.rsplit(") ").next().expect("fields");
+        behind_name.split(' ').nth(16).expect("a niceness").to_owned()
+    }
+
+    fn router(aside: &Arc<Aside>) -> Router {
+        let blocking = async || tokio::task::spawn_blocking(niceness).await.expect("a niceness");
+        let router = Router::new().route("/", get(async || niceness())).route("/blocking", get(blocking));
+        let router = router.route("/panics", get(async || -> Response { panic!("as a fault would") }));
+        router.layer(from_fn_with_state(Arc::clone(aside), answer))
+    }
+
+    async fn ask(router: Router, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let answer = router.oneshot(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("a text"))
+    }
+
+    #[tokio::test]
+    async fn questions_stand_behind_and_others_do_not() {
+        let aside = Arc::new(Aside::start().expect("threads"));
+        assert_eq!(ask(router(&aside), "/").await, (200, "10".to_owned()));
+        assert_eq!(ask(router(&aside), "/blocking").await, (200, "10".to_owned()));
+        assert_eq!(niceness(), "0");
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_answered() {
+        let aside = Arc::new(Aside::start().expect("threads"));
+        assert_eq!(ask(router(&aside), "/panics").await.0, 500);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_stops_what_he_asked_for() {
+        let aside = Arc::new(Aside::start().expect("threads"));
+        let held = Arc::new(());
+        let ours = Arc::clone(&held);
+        let endless = move || {
+            let held = Arc::clone(&ours);
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }
+        };
+        let router = Router::new().route("/", get(endless)).layer(from_fn_with_state(Arc::clone(&aside), answer));
+        let waiting = tokio::time::timeout(Duration::from_millis(10), ask(router, "/")).await;
+        assert!(waiting.is_err());
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

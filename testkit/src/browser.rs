@@ -22,6 +22,11 @@ pub struct Browser {
     session: String,
 }
 
+/// The key that leads from one thing on a page to the next, as the driver's protocol names it.
+pub const TAB: char = '\u{e004}';
+/// The key that follows a link, presses a button and sends a form.
+pub const ENTER: char = '\u{e007}';
+
 /// What a page is shown on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
@@ -81,6 +86,17 @@ impl Browser {
     #[must_use]
     pub fn run(&self, script: &str) -> Value {
         self.command("POST", "/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Presses a key so many times, as a person does it; it goes to whatever has the focus.
+    ///
+    /// # Panics
+    /// As [`Browser::resize`].
+    pub fn press(&self, key: char, times: usize) {
+        let of = |kind: &str| json!({"type": kind, "value": key.to_string()});
+        let actions: Vec<Value> = (0..times).flat_map(|_| [of("keyDown"), of("keyUp")]).collect();
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.command("POST", "/actions", &json!({"actions": [keyboard]}));
     }
 
     /// Messages of the console since the last call, each with its level: errors of scripts, of the network, and

@@ -135,9 +135,18 @@ impl Post {
     /// When a value is not UTF-8, which no JSON writer writes: see [`Post::json_request`].
     #[must_use]
     pub fn in_json(&self) -> Vec<u8> {
+        self.json_request(self.object().as_bytes())
+    }
+
+    /// The body of that request: an object of a batch.
+    ///
+    /// # Panics
+    /// As [`Post::in_json`].
+    #[must_use]
+    pub fn object(&self) -> String {
         let texts = self.fields.iter().map(|(name, value)| (name.clone(), text(value)));
         let object: Map<String, Value> = texts.chain([("payload".to_owned(), text(&self.payload))]).collect();
-        self.json_request(&serde_json::to_vec(&object).expect("JSON"))
+        serde_json::to_string(&object).expect("JSON")
     }
 
     /// A request of the JSON generation with any body.

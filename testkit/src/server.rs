@@ -133,7 +133,9 @@ impl Server {
         let mut command = Command::new(&self.command[0]);
         let dir = self.dir.path();
         // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
-        Process::start(command.args(&self.command[1..]).current_dir(dir).env("TMPDIR", dir), dir)
+        command.args(&self.command[1..]).current_dir(dir).env("TMPDIR", dir);
+        // On a slow machine more would be worth keeping, and what a test has just posted not be seen.
+        Process::start(command.env("TELEMETRICS_PAGES_AGE_S", "0"), dir)
     }
 
     /// Kills it (SIGKILL), as a crash would; the directory stays.

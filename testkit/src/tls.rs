@@ -52,13 +52,21 @@ impl Authority {
     /// When they cannot be made.
     #[must_use]
     pub fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
+        self.issue_for(&format!("subjectAltName=DNS:{name}"), DAYS)
+    }
+
+    /// The same with these lines of extensions, valid for some days from now on.
+    ///
+    /// # Panics
+    /// As [`Authority::issue`].
+    #[must_use]
+    pub fn issue_for(&self, extensions: &str, days: &str) -> (PathBuf, PathBuf) {
         let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=server";
         self.openssl(words, &[]);
-        let names = self.dir.path().join("names");
-        std::fs::write(names, format!("subjectAltName=DNS:{name}\n")).expect("written");
+        std::fs::write(self.dir.path().join("names"), format!("{extensions}\n")).expect("written");
         let words =
             "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -extfile names -days";
-        self.openssl(words, &[DAYS]);
+        self.openssl(words, &[days]);
         (self.dir.path().join("server.pem"), self.dir.path().join("server.key"))
     }
 

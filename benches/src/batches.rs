@@ -14,13 +14,16 @@ use telemetrics_testkit::http::{Answer, Connection, exchange};
 use telemetrics_testkit::{ClickHouse, Server};
 use telemetrics_web::clock::SystemClock;
 
+use crate::figures::{Figure, between};
 use crate::programs::{Place, build, start_server};
 use crate::report::{Destination, Table, ratio, thousands};
 use crate::rows::{Encoding, Rows};
 use crate::scrape::Metrics;
+use crate::size::Size;
+use crate::spread::range;
 use crate::{Failure, machine, procfs};
 
-/// Rows that are sent in one turn.
+/// Rows that are sent in one turn when nobody says otherwise.
 const TURN_ROWS: u64 = 200_000;
 /// The statement of ClickHouse's side, as it stands in an address.
 const INSERT: &str = "INSERT%20INTO%20records%20FORMAT%20JSONEachRow";
@@ -38,9 +41,12 @@ pub struct Args {
     /// How bodies are sent.
     #[arg(long, value_name = "ENCODING,...", value_delimiter = ',', default_values = ["plain", "zstd"])]
     encodings: Vec<Encoding>,
-    /// How often each of both has its turn, with 200,000 rows.
+    /// How often each of both has its turn.
     #[arg(long, value_name = "N", default_value_t = 5)]
     turns: u32,
+    /// Rows of a turn.
+    #[arg(long, value_name = "N", default_value_t = TURN_ROWS)]
+    turn_rows: u64,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -53,6 +59,7 @@ struct Load {
     encoding: Encoding,
     rows: u64,
     connections: usize,
+    turn_rows: u64,
 }
 
 /// What one of both did.
@@ -79,6 +86,20 @@ struct Both {
 }
 
 impl Args {
+    /// As a part of `report`.
+    #[must_use]
+    pub fn sized(size: Size, place: &Place, destination: &Destination) -> Self {
+        Self {
+            rows: size.pick(vec![500], vec![1_000, 20_000], vec![1_000, 20_000]),
+            connections: size.pick(vec![2], vec![4], vec![1, 4]),
+            encodings: size.pick(vec![Encoding::Zstd], vec![Encoding::Plain], vec![Encoding::Plain, Encoding::Zstd]),
+            turns: size.pick(1, 1, 3),
+            turn_rows: size.pick(1_000, TURN_ROWS, TURN_ROWS),
+            place: place.clone(),
+            destination: destination.clone(),
+        }
+    }
+
     /// Measures and publishes the table.
     ///
     /// # Errors
@@ -100,39 +121,55 @@ impl Args {
             ">rows/s in the store",
             ">ClickHouse rows/s",
             ">answered / ClickHouse",
+            "its turns",
             ">in the store / ClickHouse",
             ">CPU us/row",
             ">ClickHouse CPU us/row",
         ]);
+        let mut figures = Vec::new();
         for load in self.loads() {
-            let (ours, theirs) = both.measure(load, self.turns)?;
+            let (ours, theirs, ratios) = both.measure(load, self.turns)?;
             eprintln!("{load:?}: {} and {} rows/s", thousands(ours.answered_rate()), thousands(theirs.answered_rate()));
-            table.row(line(load, ours, theirs));
+            table.row(line(load, ours, theirs, &ratios));
+            figures.extend(figures_of(load, ours, theirs, &ratios));
         }
-        self.destination.publish("batches", &facts, table.text())
+        self.destination.publish("batches", &facts, table.text(), &figures)
     }
 
     fn loads(&self) -> Vec<Load> {
         let mut loads = Vec::new();
         for &encoding in &self.encodings {
             for &rows in &self.rows {
-                loads.extend(self.connections.iter().map(|&connections| Load { encoding, rows, connections }));
+                let load = |&connections| Load { encoding, rows, connections, turn_rows: self.turn_rows };
+                loads.extend(self.connections.iter().map(load));
             }
         }
         loads
     }
 }
 
-fn line(load: Load, ours: Done, theirs: Done) -> [String; 10] {
-    let encoding = load.encoding.to_possible_value().map(|value| value.get_name().to_owned());
+/// At least as many rows a second as ClickHouse's own insert.
+fn figures_of(load: Load, ours: Done, theirs: Done, ratios: &[f64]) -> [Figure; 2] {
+    let (encoding, rows, n) = (load.encoding_name(), load.rows, load.connections);
+    let name = format!("{encoding}-{rows}-{n}");
+    let what = format!("NDJSON batches, {encoding}, {rows} rows, {n} connections: rows/s of ClickHouse's own insert");
+    let ratio = ours.answered_rate() / theirs.answered_rate();
     [
-        encoding.unwrap_or_default(),
+        Figure::new(format!("ratio-{name}"), what, ratio, "").within(range(ratios)).at_least(1.0),
+        Figure::new(format!("cpu-{name}"), "processor time a row", ours.cpu_us(), "us"),
+    ]
+}
+
+fn line(load: Load, ours: Done, theirs: Done, ratios: &[f64]) -> [String; 11] {
+    [
+        load.encoding_name(),
         load.rows.to_string(),
         load.connections.to_string(),
         thousands(ours.answered_rate()),
         thousands(ours.stored_rate()),
         thousands(theirs.answered_rate()),
         ratio(ours.answered_rate(), theirs.answered_rate()),
+        between(range(ratios)),
         ratio(ours.stored_rate(), theirs.answered_rate()),
         format!("{:.1}", ours.cpu_us()),
         format!("{:.1}", theirs.cpu_us()),
@@ -175,15 +212,18 @@ impl Both {
         Ok(Self { server, clickhouse, ours, theirs, next: 0 })
     }
 
-    fn measure(&mut self, load: Load, turns: u32) -> Result<(Done, Done), Failure> {
-        let (mut ours, mut theirs) = (Done::default(), Done::default());
+    /// Both sums, and of each turn how many times as fast as ClickHouse rows were answered.
+    fn measure(&mut self, load: Load, turns: u32) -> Result<(Done, Done, Vec<f64>), Failure> {
+        let (mut ours, mut theirs, mut ratios) = (Done::default(), Done::default(), Vec::new());
         for _ in 0..turns {
             let first = self.next;
-            self.next += TURN_ROWS.next_multiple_of(load.rows);
-            ours.add(&self.our_turn(load, first)?);
-            theirs.add(&self.their_turn(load, first)?);
+            self.next += load.turn_rows.next_multiple_of(load.rows);
+            let (our_turn, their_turn) = (self.our_turn(load, first)?, self.their_turn(load, first)?);
+            ratios.push(our_turn.answered_rate() / their_turn.answered_rate());
+            ours.add(&our_turn);
+            theirs.add(&their_turn);
         }
-        Ok((ours, theirs))
+        Ok((ours, theirs, ratios))
     }
 
     fn our_turn(&self, load: Load, first: u64) -> Result<Done, Failure> {
@@ -215,9 +255,13 @@ impl Both {
 }
 
 impl Load {
+    fn encoding_name(self) -> String {
+        self.encoding.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// All requests of a turn, made before the clock starts.
     fn requests(self, rows: &Rows, first: u64, request: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<Vec<u8>>, Failure> {
-        let firsts = (0..TURN_ROWS.div_ceil(self.rows)).map(|index| first + index * self.rows);
+        let firsts = (0..self.turn_rows.div_ceil(self.rows)).map(|index| first + index * self.rows);
         firsts.map(|first| Ok(request(&rows.body(first, self.rows, self.encoding)?))).collect()
     }
 }

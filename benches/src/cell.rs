@@ -66,6 +66,8 @@ pub struct Measured {
     pub group_bytes: f64,
     /// Mean duration of a sync of the journal, in seconds.
     pub sync_s: f64,
+    /// The share of the smaller limit that each turn had.
+    pub shares: Vec<f64>,
 }
 
 impl Bench<'_> {
@@ -81,10 +83,13 @@ impl Bench<'_> {
         let (cpu, metrics) = (self.server_cpu()?, Metrics::of(self.server.address())?);
         procfs::reset_peak(self.server_pid())?;
         for _ in 0..turns {
-            self.turn_of_server(&mut measured, cell, &requests, turn)?;
+            let mut this = Measured::default();
+            self.turn_of_server(&mut this, cell, &requests, turn)?;
             procfs::wait_until_calm(self.server_pid())?;
             self.note_metrics(&mut measured, &metrics)?;
-            self.turn_of_limits(&mut measured, cell, &requests, turn)?;
+            this.group_bytes = measured.group_bytes;
+            self.turn_of_limits(&mut this, cell, &requests, turn)?;
+            measured.add_turn(&this, cell.connections);
         }
         measured.server_cpu_s = self.server_cpu()? - cpu;
         measured.peak_kib = procfs::memory(self.server_pid())?.peak_kib;
@@ -100,8 +105,7 @@ impl Bench<'_> {
     ) -> Result<(), Failure> {
         let load = cell.load(self.server.address(), requests);
         let (outcome, peaks) = while_watching(self.server_pid(), self.server.address(), || load.run(turn));
-        measured.server.add(&outcome?);
-        measured.peaks = measured.peaks.max(peaks);
+        (measured.server, measured.peaks) = (outcome?, peaks);
         Ok(())
     }
 
@@ -113,12 +117,12 @@ impl Bench<'_> {
         turn: Duration,
     ) -> Result<(), Failure> {
         let cpu = procfs::cpu_seconds(self.bare.pid())?;
-        measured.bare.add(&cell.load(self.bare.address, requests).run(turn / BARE_PART)?);
-        measured.bare_cpu_s += procfs::cpu_seconds(self.bare.pid())? - cpu;
+        measured.bare = cell.load(self.bare.address, requests).run(turn / BARE_PART)?;
+        measured.bare_cpu_s = procfs::cpu_seconds(self.bare.pid())? - cpu;
         // Below zero it is none: a cell without an accepted record.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let append_bytes = measured.group_bytes as usize;
-        measured.syncs.add(&self.disk.measure(append_bytes, turn / DISK_PART)?);
+        measured.syncs = self.disk.measure(append_bytes, turn / DISK_PART)?;
         Ok(())
     }
 
@@ -147,6 +151,15 @@ impl Cell {
 }
 
 impl Measured {
+    fn add_turn(&mut self, turn: &Self, connections: usize) {
+        self.server.add(&turn.server);
+        self.bare.add(&turn.bare);
+        self.bare_cpu_s += turn.bare_cpu_s;
+        self.syncs.add(&turn.syncs);
+        self.peaks = self.peaks.max(turn.peaks);
+        self.shares.push(turn.server.rate() / turn.limit(connections).0);
+    }
+
     /// Requests a second that the disk could make durable, if each connection had one in every sync.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a handful of connections")]

@@ -45,7 +45,7 @@ impl Stores {
     /// # Errors
     /// When the query engine does not start.
     pub fn remote_questions(&self) -> Result<Analytics, Failure> {
-        Ok(Analytics::clickhouse(&ClickHouseSettings::new(self.clickhouse.url()), Limits::default())?)
+        questions_to(&self.clickhouse)
     }
 
     /// Both stores, empty; the embedded one below `data_dir`.
@@ -91,6 +91,42 @@ impl Stores {
         }
         Ok(filled)
     }
+}
+
+/// Questions to a server, with the shipped retention policy.
+///
+/// # Errors
+/// When the query engine does not start.
+pub fn questions_to(clickhouse: &ClickHouse) -> Result<Analytics, Failure> {
+    Ok(Analytics::clickhouse(&ClickHouseSettings::new(clickhouse.url()), Limits::default())?)
+}
+
+/// Puts everything that `fleet` sent into an embedded store below `data_dir`, which is made.
+///
+/// # Errors
+/// As the store's.
+pub async fn fill_embedded(data_dir: &Path, fleet: &Fleet) -> Result<(), Failure> {
+    let store = EmbeddedStore::open(&DataDir::new(data_dir).records_table(), collector()).await?;
+    fill_one(Store::Embedded(store), fleet).await
+}
+
+/// As [`fill_embedded`], into the database of a ClickHouse server, whose tables are made.
+///
+/// # Errors
+/// As the store's.
+pub async fn fill_clickhouse(clickhouse: &ClickHouse, fleet: &Fleet) -> Result<(), Failure> {
+    let store = ClickHouseStore::new(&ClickHouseTarget::new(clickhouse.url()), RetentionPolicy::off());
+    let store = Store::ClickHouse(Box::new(store));
+    store.prepare().await?;
+    fill_one(store, fleet).await
+}
+
+async fn fill_one(mut store: Store, fleet: &Fleet) -> Result<(), Failure> {
+    let batches = Batches { records: generate(fleet), ids: IdSequence::after(collector(), None), next: None };
+    for batch in batches {
+        store.insert(&batch).await?;
+    }
+    Ok(())
 }
 
 async fn timed<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Result<Duration, Failure> {

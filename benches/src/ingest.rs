@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use telemetrics_testkit::http::exchange;
 use tempfile::TempDir;
 
@@ -14,6 +15,7 @@ use crate::machine;
 use crate::programs::{Bare, Place, start_server};
 use crate::report::{Destination, ratio, thousands};
 use crate::requests::{Generation, REQUEST_BYTES, Requests};
+use crate::size::Size;
 use crate::tables::load_of;
 use crate::verdict::{self, Kept};
 use crate::{stored, tables};
@@ -24,6 +26,8 @@ const WARM_UP_SALT: u64 = 2;
 const FIRST_SALT: u64 = 3;
 /// Before the first cell: what is done once only is no part of the numbers.
 const WARM_UP: Duration = Duration::from_secs(1);
+
+const FORMS: [Generation; 2] = [Generation::V2, Generation::V3];
 
 /// What `ingest` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,6 +52,19 @@ pub struct Args {
 }
 
 impl Args {
+    /// As a part of `report`.
+    #[must_use]
+    pub fn sized(size: Size, place: &Place, destination: &Destination) -> Self {
+        Self {
+            seconds: size.pick(1, 3, 30),
+            connections: size.pick(vec![4], vec![1, 64], vec![1, 16, 64, 256]),
+            generations: size.pick(vec![Generation::V3], vec![Generation::V3], FORMS.to_vec()),
+            modes: Mode::value_variants().to_vec(),
+            place: place.clone(),
+            destination: destination.clone(),
+        }
+    }
+
     /// Measures, checks that nothing was lost, and publishes the tables.
     ///
     /// # Errors
@@ -61,8 +78,8 @@ impl Args {
         let facts = machine::facts(directory.path())?;
         let (cells, acknowledged) = self.measure(&program, &directory)?;
         let kept = Kept { acknowledged, stored: stored::records(&directory.path().join("data"))? };
-        let text = format!("{}\n{}\n{}", tables::rates(&cells), tables::costs(&cells), verdict::table(&cells, kept));
-        self.destination.publish("ingest", &facts, &text)?;
+        let text = format!("{}\n{}", tables::rates(&cells), tables::costs(&cells));
+        self.destination.publish("ingest", &facts, &text, &verdict::figures(&cells, kept))?;
         // A request without an answer may be in the store or not.
         let broken: u64 = cells.iter().map(|(_, measured)| measured.server.broken).sum();
         let is_kept = (acknowledged..=acknowledged + broken).contains(&kept.stored);

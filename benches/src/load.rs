@@ -20,7 +20,7 @@ use crate::procfs;
 use crate::requests::{REQUEST_BYTES, Requests};
 
 /// Longest answer that is understood.
-const ANSWER_LIMIT_BYTES: usize = 16 << 10;
+pub(crate) const ANSWER_LIMIT_BYTES: usize = 16 << 10;
 /// How long the last answers may take after the time is up.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Broken connections in a row after which a sender gives up.
@@ -163,8 +163,7 @@ impl Sender {
 
     async fn exchange(&mut self, stream: &mut TcpStream, begin: Instant) -> io::Result<()> {
         self.load.requests.next(&mut self.request);
-        stream.write_all(&self.request).await?;
-        let status = read_answer(stream, &mut self.answer).await?;
+        let status = exchange(stream, &self.request, &mut self.answer).await?;
         let mut tally = self.tally.borrow_mut();
         if status == 201 {
             tally.created += 1;
@@ -176,10 +175,16 @@ impl Sender {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Sends one request, reads its answer into `buffer`, and gives the status.
+pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> io::Result<u16> {
+    stream.write_all(request).await?;
+    read_answer(stream, buffer).await
 }
 
 /// Reads one answer into `buffer`, and gives its status.

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use telemetrics_benches::{Failure, bare, batches, idle, ingest, profile, questions, stores};
-use telemetrics_web::memory;
+use telemetrics_benches::{
+    Failure, bare, batches, exports, growth, ingest, pages, profile, questions, roles, soak, start, stores, suite,
+};
 
 /// Measures the server beside what the machine allows, and prints tables of ratios.
 #[derive(Debug, Parser)]
@@ -16,6 +17,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// All of them, with a summary of their targets.
+    Report(suite::Args),
     /// Single records, under all loads.
     Ingest(ingest::Args),
     /// Batches, beside what ClickHouse takes of the same rows.
@@ -24,8 +27,20 @@ enum Command {
     Stores(stores::Args),
     /// Every question to both stores, beside ClickHouse's own SQL.
     Questions(questions::Args),
-    /// Memory of a server that has nothing to do.
-    Idle(idle::Args),
+    /// All records as files, beside ClickHouse's and DuckDB's.
+    Exports(exports::Args),
+    /// Pages and answers of the API, on both stores.
+    Pages(pages::Args),
+    /// Memory of each role, idle and under load.
+    Roles(roles::Args),
+    /// Every question to stores of several sizes.
+    Growth(growth::Args),
+    /// Time to the first answers after a start, and the size of the program.
+    Start(start::Args),
+    /// Everything at the same time for a long while, with kills.
+    Soak(soak::Args),
+    /// Summary and capacity page anew, from the figures that were measured before.
+    Render(suite::RenderArgs),
     /// Where the time goes under single records, by `perf`.
     Profile(profile::Args),
     /// The bare handler, as the other commands start it.
@@ -38,8 +53,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // As the server has it: the bare handler must not be faster or slower for another allocator.
-    memory::limit();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,11 +64,18 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Report(args) => args.run(),
         Command::Ingest(args) => args.run(),
         Command::Batches(args) => args.run(),
         Command::Stores(args) => args.run(),
         Command::Questions(args) => args.run(),
-        Command::Idle(args) => args.run(),
+        Command::Exports(args) => args.run(),
+        Command::Pages(args) => args.run(),
+        Command::Roles(args) => args.run(),
+        Command::Growth(args) => args.run(),
+        Command::Render(args) => args.run(),
+        Command::Start(args) => args.run(),
+        Command::Soak(args) => args.run(),
         Command::Profile(args) => args.run(),
         Command::Bare { answer_bytes } => bare::run(answer_bytes),
     }

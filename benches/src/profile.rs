@@ -71,7 +71,7 @@ impl Args {
             table("part", &parts),
             table("function (k: of the kernel)", &functions)
         );
-        self.destination.publish("profile", &facts, &text)
+        self.destination.publish("profile", &facts, &text, &[])
     }
 
     fn record(&self, program: &str, directory: &TempDir) -> Result<Outcome, Failure> {

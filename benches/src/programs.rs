@@ -31,7 +31,8 @@ impl Place {
     /// When it is not there or cannot be built.
     pub fn program(&self) -> Result<String, Failure> {
         let program = if let Some(program) = &self.server {
-            program.clone()
+            // It is started in a directory of its own.
+            std::path::absolute(program)?
         } else {
             build(&["--package", "telemetrics-web", "--bin", SERVER])?;
             beside()?.join(SERVER)
@@ -39,7 +40,8 @@ impl Place {
         if !program.is_file() {
             return Err(format!("{} is missing: run cargo build --release", program.display()).into());
         }
-        Ok(program.display().to_string())
+        // Servers run in directories of their own.
+        Ok(program.canonicalize()?.display().to_string())
     }
 
     /// A new directory for data; it is gone when this is dropped.

@@ -16,8 +16,10 @@ use tokio::runtime::Runtime;
 
 use crate::asked::{self, Asked, Subject};
 use crate::corpus::Stores;
+use crate::figures::{Figure, between, number};
 use crate::programs::{Place, build};
-use crate::report::{Destination, Table, ratio, thousands};
+use crate::report::{Destination, Table, thousands};
+use crate::spread::Spread;
 use crate::stores::compact;
 use crate::{Failure, machine, stored};
 
@@ -44,13 +46,40 @@ pub struct Args {
     destination: Destination,
 }
 
-/// The medians of one question, in milliseconds.
-struct Measured {
-    name: &'static str,
-    rows: usize,
-    embedded_ms: f64,
-    through_us_ms: f64,
-    sql_ms: f64,
+/// One question, asked several times.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// What it is called.
+    pub name: &'static str,
+    /// Rows of its answer.
+    pub rows: usize,
+    /// Of the embedded store, in milliseconds.
+    pub embedded_ms: Spread,
+    /// Of ClickHouse through us, in milliseconds.
+    pub through_us_ms: Spread,
+    /// Of ClickHouse's own SQL, in milliseconds.
+    pub sql_ms: Spread,
+    /// The embedded store's time over that of the SQL, turn by turn.
+    embedded_ratio: Spread,
+    /// The time through us, without the milliseconds that are allowed for the way, over that of the SQL.
+    through_us_ratio: Spread,
+}
+
+impl Measured {
+    /// Of the times of the embedded store, of ClickHouse through us, and of its own SQL, in milliseconds, turn by turn.
+    #[must_use]
+    pub fn new(name: &'static str, rows: usize, times: &[[f64; 3]]) -> Self {
+        let of = |number: fn(&[f64; 3]) -> f64| Spread::of(times.iter().map(number).collect());
+        Self {
+            name,
+            rows,
+            embedded_ms: of(|[embedded, _, _]| *embedded),
+            through_us_ms: of(|[_, through_us, _]| *through_us),
+            sql_ms: of(|[_, _, sql]| *sql),
+            embedded_ratio: of(|[embedded, _, sql]| embedded / sql),
+            through_us_ratio: of(|[_, through_us, sql]| (through_us - THROUGH_US_MS).max(0.0) / sql),
+        }
+    }
 }
 
 impl Args {
@@ -66,56 +95,84 @@ impl Args {
         build(&["--package", "telemetrics-testkit"])?;
         let directory = self.place.directory()?;
         let facts = machine::facts(directory.path())?;
-        let mut text = String::new();
+        let (mut text, mut figures) = (String::new(), Vec::new());
         for &records in &self.records {
             let data_dir = directory.path().join(records.to_string());
-            let measured = self.measure(&program, records, &data_dir)?;
-            #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-            let title = format!("{} records\n\n", thousands(records as f64));
-            text += &(title + &table(&measured) + "\n" + &verdict(&measured) + "\n");
+            let measured = measure(&program, records, self.turns, &data_dir)?;
+            text += &section(records, &measured);
+            figures = figures_of(&measured);
             std::fs::remove_dir_all(&data_dir)?;
         }
-        self.destination.publish("questions", &facts, &text)
+        self.destination.publish("questions", &facts, &text, &figures)
+    }
+}
+
+/// Both stores with `records` below `data_dir`, and all questions to them, `turns` times.
+///
+/// # Errors
+/// When something cannot be measured, or the stores disagree about the number of rows.
+///
+/// # Panics
+/// When a program does not come up; the message holds what it said.
+pub fn measure(program: &str, records: u64, turns: usize, data_dir: &Path) -> Result<Vec<Measured>, Failure> {
+    let runtime = Runtime::new()?;
+    let now = SystemClock.now();
+    let mut stores = runtime.block_on(Stores::create(data_dir))?;
+    let filled = runtime.block_on(stores.fill(&fleet(records, now), |_| Ok(())))?;
+    let remote = stores.remote_questions()?;
+    let clickhouse = stores.into_clickhouse();
+    eprintln!("{} records are in both stores; merging", filled.records);
+    compact(program, data_dir)?;
+    clickhouse.query("OPTIMIZE TABLE records FINAL");
+    let embedded = runtime.block_on(stored::open(data_dir))?;
+    let subject = runtime.block_on(subject(&embedded, now))?;
+    let sql = Connection::open(clickhouse.address())?;
+    let mut asker = Asker { runtime, now, embedded, remote, sql, address: clickhouse.address() };
+    asked::all(&subject).iter().map(|asked| asker.measure(asked, turns)).collect()
+}
+
+/// The fleet that questions are about, whose last records are an hour old.
+#[must_use]
+pub fn fleet(records: u64, now: TimestampUs) -> Fleet {
+    let fleet = Fleet { machines: MACHINES, ..Fleet::demo(1, records, TimestampUs(now.0 - US_PER_DAY / 24)) };
+    Fleet { start: TimestampUs(now.0 - (WINDOW_DAYS - 1) * US_PER_DAY), ..fleet }
+}
+
+/// Everybody who is asked.
+struct Asker {
+    runtime: Runtime,
+    now: TimestampUs,
+    embedded: Analytics,
+    remote: Analytics,
+    sql: Connection,
+    address: SocketAddr,
+}
+
+impl Asker {
+    fn measure(&mut self, asked: &Asked, turns: usize) -> Result<Measured, Failure> {
+        // The first turn warms up.
+        let mut rows = self.turn(asked)?.0;
+        let mut times = Vec::new();
+        for _ in 0..turns {
+            let turn = self.turn(asked)?;
+            rows = turn.0;
+            times.push(turn.1);
+        }
+        let measured = Measured::new(asked.name, rows, &times);
+        let ms = [measured.embedded_ms, measured.through_us_ms, measured.sql_ms].map(|ms| format!("{:.1}", ms.median));
+        eprintln!("{}: {} ms", asked.name, ms.join(" "));
+        Ok(measured)
     }
 
-    fn measure(&self, program: &str, records: u64, data_dir: &Path) -> Result<Vec<Measured>, Failure> {
-        let runtime = Runtime::new()?;
-        let now = SystemClock.now();
-        let fleet = Fleet { machines: MACHINES, ..Fleet::demo(1, records, TimestampUs(now.0 - US_PER_DAY / 24)) };
-        let fleet = Fleet { start: TimestampUs(now.0 - (WINDOW_DAYS - 1) * US_PER_DAY), ..fleet };
-        let mut stores = runtime.block_on(Stores::create(data_dir))?;
-        let filled = runtime.block_on(stores.fill(&fleet, |_| Ok(())))?;
-        let remote = stores.remote_questions()?;
-        let clickhouse = stores.into_clickhouse();
-        eprintln!("{} records are in both stores; merging", filled.records);
-        compact(program, data_dir)?;
-        clickhouse.query("OPTIMIZE TABLE records FINAL");
-        let embedded = runtime.block_on(stored::open(data_dir))?;
-        let subject = runtime.block_on(subject(&embedded, now))?;
-        let mut sql = Connection::open(clickhouse.address())?;
-        let mut measure = |asked: Asked| {
-            let mut times = [const { Vec::new() }; 3];
-            let mut rows = [0; 2];
-            for turn in 0..=self.turns {
-                let ours = runtime.block_on(ask(&embedded, now, &asked))?;
-                let through = runtime.block_on(ask(&remote, now, &asked))?;
-                let direct = send(&mut sql, clickhouse.address(), &asked.sql)?;
-                rows = [ours.0, through.0];
-                // The first turn warms up.
-                if turn > 0 {
-                    for (times, time) in times.iter_mut().zip([ours.1, through.1, direct]) {
-                        times.push(time);
-                    }
-                }
-            }
-            if rows[0] != rows[1] {
-                return Err(format!("{}: {rows:?} rows of the two stores", asked.name).into());
-            }
-            let [embedded_ms, through_us_ms, sql_ms] = times.map(median_ms);
-            eprintln!("{}: {embedded_ms:.1} {through_us_ms:.1} {sql_ms:.1} ms", asked.name);
-            Ok(Measured { name: asked.name, rows: rows[0], embedded_ms, through_us_ms, sql_ms })
-        };
-        asked::all(&subject).into_iter().map(&mut measure).collect()
+    /// Asks all three once; gives the rows, and the times in milliseconds.
+    fn turn(&mut self, asked: &Asked) -> Result<(usize, [f64; 3]), Failure> {
+        let ours = self.runtime.block_on(ask(&self.embedded, self.now, asked))?;
+        let through = self.runtime.block_on(ask(&self.remote, self.now, asked))?;
+        let direct = send(&mut self.sql, self.address, &asked.sql)?;
+        if ours.0 != through.0 {
+            return Err(format!("{}: {} and {} rows of the two stores", asked.name, ours.0, through.0).into());
+        }
+        Ok((ours.0, [ours.1, through.1, direct].map(|time| time.as_secs_f64() * 1e3)))
     }
 }
 
@@ -149,12 +206,10 @@ fn send(connection: &mut Connection, address: SocketAddr, sql: &str) -> Result<D
     Ok(begin.elapsed())
 }
 
-fn median_ms(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-}
-
-fn table(measured: &[Measured]) -> String {
+/// The table of one number of records, with its title.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn section(records: u64, measured: &[Measured]) -> String {
     let mut table = Table::new(&[
         "question",
         ">rows",
@@ -162,37 +217,60 @@ fn table(measured: &[Measured]) -> String {
         ">ClickHouse through us ms",
         ">its own SQL ms",
         ">embedded / SQL",
+        "quartiles",
         ">(through us - 5 ms) / SQL",
+        "quartiles",
     ]);
     for line in measured {
+        let ms = |spread: Spread| format!("{:.1}", spread.median);
         table.row([
             line.name.to_owned(),
             line.rows.to_string(),
-            format!("{:.1}", line.embedded_ms),
-            format!("{:.1}", line.through_us_ms),
-            format!("{:.1}", line.sql_ms),
-            ratio(line.embedded_ms, line.sql_ms),
-            ratio((line.through_us_ms - THROUGH_US_MS).max(0.0), line.sql_ms),
+            ms(line.embedded_ms),
+            ms(line.through_us_ms),
+            ms(line.sql_ms),
+            number(line.embedded_ratio.median),
+            between(line.embedded_ratio.quartiles),
+            number(line.through_us_ratio.median),
+            between(line.through_us_ratio.quartiles),
         ]);
     }
-    table.text().to_owned()
+    format!("{} records\n\n{}\n", thousands(records as f64), table.text())
 }
 
-fn verdict(measured: &[Measured]) -> String {
-    let mut ratios: Vec<f64> = measured.iter().map(|line| line.embedded_ms / line.sql_ms).collect();
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).copied().unwrap_or(0.0);
-    let most = ratios.last().copied().unwrap_or(0.0);
-    let excess = |line: &Measured| (line.through_us_ms - THROUGH_US_MS) / line.sql_ms;
-    let through_us = measured.iter().map(excess).fold(0.0, f64::max);
-    let mut table = Table::new(&["what", ">measured", ">target", "holds"]);
-    for (what, measured, target) in [
-        ("median of embedded / SQL", median, EMBEDDED_TARGETS[0]),
-        ("most of embedded / SQL", most, EMBEDDED_TARGETS[1]),
-        ("most of (through us - 5 ms) / SQL", through_us, THROUGH_US_TARGET),
-    ] {
-        let holds = if measured <= target { "yes" } else { "**no**" };
-        table.row([what.to_owned(), format!("{measured:.2}"), format!("{target:.2}"), holds.to_owned()]);
+/// What is promised, and the times of each question.
+#[must_use]
+pub fn figures_of(measured: &[Measured]) -> Vec<Figure> {
+    let ratios = Spread::of(measured.iter().map(|line| line.embedded_ratio.median).collect());
+    let mut figures = vec![
+        Figure::new("median", "embedded / ClickHouse's own SQL, median of all questions", ratios.median, "")
+            .within(ratios.quartiles)
+            .at_most(EMBEDDED_TARGETS[0]),
+    ];
+    let worst = |of: fn(&Measured) -> Spread| {
+        measured
+            .iter()
+            .max_by(|one, other| of(one).median.total_cmp(&of(other).median))
+            .map(|line| (line.name, of(line)))
+    };
+    if let Some((name, ratio)) = worst(|line| line.embedded_ratio) {
+        let what = format!("embedded / ClickHouse's own SQL, most of a question ({name})");
+        let figure = Figure::new("most-embedded", what, ratio.median, "");
+        figures.push(figure.within(ratio.quartiles).at_most(EMBEDDED_TARGETS[1]));
     }
-    table.text().to_owned()
+    if let Some((name, ratio)) = worst(|line| line.through_us_ratio) {
+        let what = format!("(ClickHouse through us - 5 ms) / its own SQL, most of a question ({name})");
+        let figure = Figure::new("most-through-us", what, ratio.median, "");
+        figures.push(figure.within(ratio.quartiles).at_most(THROUGH_US_TARGET));
+    }
+    figures.extend(measured.iter().flat_map(times));
+    figures
+}
+
+fn times(line: &Measured) -> [Figure; 3] {
+    let figure = |store: &str, ms: Spread| {
+        Figure::new(format!("{store} {}", line.name), format!("{}, {store}", line.name), ms.median, "ms")
+            .within(ms.quartiles)
+    };
+    [figure("embedded", line.embedded_ms), figure("through-us", line.through_us_ms), figure("sql", line.sql_ms)]
 }

@@ -4,7 +4,24 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::Failure;
+use crate::figures::{self, Figure, Results, Section};
+use crate::{Failure, summary};
+
+/// The sections of the file of results and their headings, in the order in which `report` measures them.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("ingest", "Single records"),
+    ("batches", "Batches"),
+    ("stores", "Stores"),
+    ("questions", "Questions"),
+    ("growth", "Growth"),
+    ("exports", "Exports"),
+    ("pages", "Pages"),
+    ("start", "Start"),
+    ("roles", "Memory of each role"),
+    ("soak-embedded", "Soak, embedded store"),
+    ("soak-clickhouse", "Soak, ClickHouse"),
+    ("profile", "Where the time goes"),
+];
 
 /// What becomes of a table beside being printed.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,19 +36,65 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Prints `text`, and puts it into the section `name` when that is wanted; `machine` says where it was measured.
+    /// Prints `text` and the targets among `figures`; puts both into the section `name`, and the figures into the summary
+    /// and into the file of data beside, when that is wanted. `machine` says where it was measured.
     ///
     /// # Errors
-    /// When the file cannot be written or has no such section.
-    pub fn publish(&self, name: &str, machine: &str, text: &str) -> Result<(), Failure> {
-        let section = format!("{}\n\n{machine}\n\n{}", command_line(), text.trim());
-        println!("{section}");
-        if self.write {
-            let file = fs::read_to_string(&self.results)?;
-            fs::write(&self.results, replace_section(&file, name, &section)?)?;
-        }
-        Ok(())
+    /// When a figure is no number, or the files cannot be written.
+    pub fn publish(&self, name: &str, machine: &str, text: &str, figures: &[Figure]) -> Result<(), Failure> {
+        figures::check(figures)?;
+        let command = command_line();
+        let text = format!("{command}\n\n{machine}\n\n{}\n\n{}", text.trim(), figures::targets(figures));
+        println!("{}", text.trim());
+        let section = Section { command, machine: machine.to_owned(), figures: figures.to_vec() };
+        if self.write { self.keep(name, section, text.trim()) } else { Ok(()) }
     }
+
+    /// Puts `section` into both files, and `text` where people read about it.
+    fn keep(&self, name: &str, section: Section, text: &str) -> Result<(), Failure> {
+        let mut results = self.measured()?;
+        results.put(name, section);
+        let file = replace_section(&fs::read_to_string(&self.results)?, name, text)?;
+        fs::write(&self.results, replace_section(&file, "summary", &summary::text(&results))?)?;
+        results.write(&self.data())
+    }
+
+    /// Says which programs are measured, in the summary.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub fn note_programs(&self, programs: &str) -> Result<(), Failure> {
+        let mut results = self.measured()?;
+        results.put(summary::PROGRAMS, Section { machine: programs.to_owned(), ..Section::default() });
+        results.write(&self.data())
+    }
+
+    /// The newest figures of all sections.
+    ///
+    /// # Errors
+    /// When the file of data holds anything else.
+    pub fn measured(&self) -> Result<Results, Failure> {
+        Results::read(&self.data())
+    }
+
+    /// The file of data: beside the file of results.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.results.with_file_name("results.json")
+    }
+}
+
+/// The heading of a section.
+#[must_use]
+pub fn title(name: &str) -> String {
+    SECTIONS.iter().find(|(known, _)| *known == name).map_or(name, |(_, title)| title).to_owned()
+}
+
+/// How a heading is named in a link.
+#[must_use]
+pub fn anchor(title: &str) -> String {
+    let kept = title.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 /// The command that this process was started with, as a person types it.
@@ -40,11 +103,17 @@ fn command_line() -> String {
     format!("`cargo run --release -p telemetrics-benches -- {}`", arguments.join(" "))
 }
 
-fn replace_section(file: &str, name: &str, section: &str) -> Result<String, Failure> {
+/// Puts `section` in the place of what `file` has of it, or at the end when there is nothing of it yet.
+///
+/// # Errors
+/// When a section has a beginning and no end.
+pub fn replace_section(file: &str, name: &str, section: &str) -> Result<String, Failure> {
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
-    let missing = || format!("the file of results has no section {name}");
-    let (before, rest) = file.split_once(&begin).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
+    let Some((before, rest)) = file.split_once(&begin) else {
+        let file = file.trim_end();
+        return Ok(format!("{file}\n\n## {}\n\n{begin}\n{section}\n\n{end}\n", title(name)));
+    };
+    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("the section {name} has no end"))?;
     Ok(format!("{before}{begin}\n{section}\n\n{end}{after}"))
 }
 
@@ -130,6 +199,29 @@ mod tests {
         let replaced = replace_section(file, "a", "new").expect("replaced");
         assert_eq!(replaced, expected);
         assert_eq!(replace_section(&replaced, "a", "new").expect("replaced"), expected);
-        assert!(replace_section(file, "c", "new").is_err());
+        assert!(replace_section("<!-- begin a -->\n", "a", "new").is_err());
+    }
+
+    #[test]
+    fn a_new_section_comes_behind_all_others() {
+        let file = replace_section("# R\n", "soak-embedded", "new").expect("added");
+        assert_eq!(
+            file,
+            "# R\n\n## Soak, embedded store\n\n<!-- begin soak-embedded -->\n\nnew\n\n<!-- end soak-embedded -->\n"
+        );
+        assert_eq!(anchor("Soak, embedded store"), "soak-embedded-store");
+    }
+
+    #[test]
+    fn what_is_published_is_in_both_files_and_in_the_summary() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let results = directory.path().join("RESULTS.md");
+        fs::write(&results, "# R\n").expect("written");
+        let destination = Destination { write: true, results: results.clone() };
+        let figure = Figure::new("a", "an a", 2.0, "ms").at_most(1.0);
+        destination.publish("ingest", "a machine", "a table", std::slice::from_ref(&figure)).expect("published");
+        let text = fs::read_to_string(&results).expect("results");
+        assert!(text.contains("a machine\n\na table\n\n| what") && text.contains("0 of 1 targets hold"), "{text}");
+        assert_eq!(destination.measured().expect("data").figure("ingest", "a"), Some(&figure));
     }
 }

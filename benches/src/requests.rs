@@ -1,7 +1,7 @@
 //! Requests of probes, rendered before the clock starts; to make one of them a new record, digits are changed in place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use telemetrics_schema::wire::{self, DEFAULT_TELEMETRY_ID};
 
@@ -12,6 +12,8 @@ pub(crate) const VARIANTS: u64 = 256;
 /// Machines of the fleet that seems to report.
 const MACHINES: u64 = 20_000;
 
+/// Where the salt stands in the number of a request: above what any run reaches.
+const SALT_SHIFT: u32 = 40;
 const EVENT_MARK: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
 const MACHINE_MARK: &str = "%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%";
 const PID_MARK: &str = "<pid>";
@@ -80,12 +82,18 @@ impl Requests {
     #[must_use]
     pub fn new(generation: Generation, salt: u64) -> Self {
         let variants = (0..VARIANTS).map(|variant| template(generation, variant)).collect();
-        Self { variants: Arc::new(variants), numbers: Arc::new(AtomicU64::new(salt << 40)) }
+        Self { variants: Arc::new(variants), numbers: Arc::new(AtomicU64::new(salt << SALT_SHIFT)) }
+    }
+
+    /// How many requests were made, of all clones together.
+    #[must_use]
+    pub fn issued(&self) -> u64 {
+        self.numbers.load(Ordering::Relaxed) & ((1 << SALT_SHIFT) - 1)
     }
 
     /// Replaces what is in `request` by the next one.
     pub fn next(&self, request: &mut [u8; REQUEST_BYTES]) {
-        let number = self.numbers.fetch_add(1, Relaxed);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let template = Template::of(&self.variants, number);
         request.copy_from_slice(&template.bytes);
         template.fill(number, request);
@@ -143,6 +151,14 @@ impl Mark {
             Self::Id => write_decimal(digits, number),
         }
     }
+}
+
+/// Salt and number of the request whose record has this `event_id`; `None` for any other record.
+#[must_use]
+pub fn number_of(event_id: &str) -> Option<(u64, u64)> {
+    let number = u64::from_str_radix(event_id.get(16..32)?, 16).ok()?;
+    let mixed = u64::from_str_radix(event_id.get(..16)?, 16).ok()?;
+    (mixed == mix(number)).then_some((number >> SALT_SHIFT, number & ((1 << SALT_SHIFT) - 1)))
 }
 
 /// Head and body of a request as a server sees them; `None` when it is none.
@@ -315,6 +331,20 @@ mod tests {
             assert!(different(|report| &report.payload) > 1_500);
             assert!(reports.iter().all(|report| report.record_format_version == 4));
             assert!(reports.iter().all(|report| !report.payload.contains(PID_MARK)));
+        }
+    }
+
+    #[test]
+    fn a_record_tells_which_request_it_came_from() {
+        let requests = Requests::new(Generation::V3, 7);
+        let mut request = [0; REQUEST_BYTES];
+        for number in 0..300 {
+            assert_eq!(requests.issued(), number);
+            requests.next(&mut request);
+            assert_eq!(number_of(&decode(&request).event_id), Some((7, number)));
+        }
+        for other in ["", "N/A", "0123456789abcdef0123456789abcdef"] {
+            assert_eq!(number_of(other), None, "{other}");
         }
     }
 

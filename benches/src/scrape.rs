@@ -36,6 +36,12 @@ impl Metrics {
         self.0.get(&format!("telemetrics_{name}")).copied().unwrap_or(0.0)
     }
 
+    /// As [`Metrics::get`], of those whose names begin as those of every process do.
+    #[must_use]
+    pub fn plain(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or(0.0)
+    }
+
     /// How much a counter grew since `before`.
     #[must_use]
     pub fn since(&self, before: &Self, name: &str) -> f64 {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::cell::{Cell, Measured};
+use crate::figures::between;
 use crate::procfs::mb;
 use crate::report::{Table, ratio, thousands};
+use crate::spread::range;
 
 fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
@@ -33,6 +35,7 @@ pub fn rates(cells: &[(Cell, Measured)]) -> String {
         ">bare handler/s",
         ">n * fdatasyncs/s",
         ">of the smaller",
+        "its turns",
         ">p50 ms",
         ">p99 ms",
         ">bare p99 ms",
@@ -46,6 +49,7 @@ pub fn rates(cells: &[(Cell, Measured)]) -> String {
             thousands(measured.bare.rate()),
             thousands(measured.disk_rate(cell.connections)),
             ratio(server.rate(), limit),
+            between(range(&measured.shares)),
             ms(server.latency.quantile(500)),
             ms(p99),
             ms(measured.bare.latency.quantile(990)),

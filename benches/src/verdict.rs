@@ -1,11 +1,14 @@
 //! What `ingest` promises, and whether it held.
 
+use clap::ValueEnum;
 use telemetrics_web::config::Config;
 
 use crate::cell::{Cell, Measured};
+use crate::figures::Figure;
+use crate::load::Mode;
 use crate::procfs::mb;
-use crate::report::{Table, thousands};
-use crate::tables::us_each;
+use crate::spread::range;
+use crate::tables::{load_of, us_each};
 
 /// Records a second of the program that this one replaces, measured with its own database.
 const ORIGINAL_RATE: f64 = 230.0;
@@ -30,41 +33,51 @@ pub struct Kept {
     pub stored: u64,
 }
 
-/// One promise: what, the measured value, the target, whether it holds.
-type Promise = (&'static str, String, String, bool);
-
-/// The table of all promises.
+/// What is promised, and for each load what was measured.
 #[must_use]
-pub fn table(cells: &[(Cell, Measured)], kept: Kept) -> String {
-    let mut table = Table::new(&["what", ">measured", ">target", "holds"]);
-    for (what, measured, target, holds) in promises(cells, kept) {
-        let holds = if holds { "yes" } else { "**no**" };
-        table.row([what.to_owned(), measured, target, holds.to_owned()]);
+pub fn figures(cells: &[(Cell, Measured)], kept: Kept) -> Vec<Figure> {
+    promises(cells, kept).into_iter().chain(cells.iter().flat_map(of_cell)).collect()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of a measurement are far below 2^52")]
+fn promises(cells: &[(Cell, Measured)], kept: Kept) -> Vec<Figure> {
+    let most = |of: fn(&(Cell, Measured)) -> f64| cells.iter().map(of).fold(0.0, f64::max);
+    let mut figures = Vec::new();
+    for mode in Mode::value_variants() {
+        let of_mode = cells.iter().filter(|(cell, _)| cell.mode == *mode);
+        let Some(worst) = of_mode.min_by(|one, other| share(one).total_cmp(&share(other))) else { continue };
+        let name = mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let [form, _, n] = load_of(worst.0);
+        let what = format!("{name}: least share of the smaller limit ({form}, {n} connections)");
+        figures
+            .push(of_turns(Figure::new(format!("share-{name}"), what, share(worst), ""), worst).at_least(RATIO_TARGET));
     }
-    table.text().to_owned()
+    let memory = Figure::new("memory", "most memory under load", most(memory_mb), "MB");
+    figures.extend([
+        Figure::new("p99", "p99 at 64 connections, times the limit's", most(p99_times), "").at_most(P99_TARGET),
+        Figure::new("cpu", "most processor time a record", most(cpu_us), "us").at_most(ORIGINAL_CPU_US / TIMES),
+        Figure::new("best", "best rate", most(rate), "records/s").at_least(ORIGINAL_RATE * TIMES),
+        memory.at_most(MEMORY_TARGET_MB),
+        Figure::new("pending", "most records not yet in the store", most(pending), "").at_most(pending_bound()),
+        Figure::new("kept", "records in the store, of those answered 201", kept.stored as f64, "")
+            .at_least(kept.acknowledged as f64),
+    ]);
+    figures
 }
 
-fn promises(cells: &[(Cell, Measured)], kept: Kept) -> [Promise; 7] {
-    let all = |of: fn(&(Cell, Measured)) -> f64| cells.iter().map(of);
-    let most = |of| all(of).fold(0.0, f64::max);
-    let (share, p99) = (all(share).fold(f64::INFINITY, f64::min), most(p99_times));
-    let (cpu, rate, memory, pending) = (most(cpu_us), most(rate), most(memory_mb), most(pending));
-    let (cpu_target, rate_target, pending_target) = (ORIGINAL_CPU_US / TIMES, ORIGINAL_RATE * TIMES, pending_bound());
-    let kept_text = [kept.stored, kept.acknowledged].map(|count| count.to_string());
-    let [stored, acknowledged] = kept_text;
+fn of_turns(figure: Figure, (_, measured): &(Cell, Measured)) -> Figure {
+    if measured.shares.len() > 1 { figure.within(range(&measured.shares)) } else { figure }
+}
+
+/// Rate, cost and share of one load.
+fn of_cell(cell: &(Cell, Measured)) -> [Figure; 3] {
+    let load = load_of(cell.0);
+    let (name, what) = (load.join("-"), load.join(" "));
     [
-        ("least share of the smaller limit", two(share), two(RATIO_TARGET), share >= RATIO_TARGET),
-        ("p99 at 64 connections, times the limit's", two(p99), two(P99_TARGET), p99 <= P99_TARGET),
-        ("most CPU us/record", two(cpu), two(cpu_target), cpu <= cpu_target),
-        ("best records/s", thousands(rate), thousands(rate_target), rate >= rate_target),
-        ("most memory, MB", thousands(memory), thousands(MEMORY_TARGET_MB), memory <= MEMORY_TARGET_MB),
-        ("most records not yet in the store", thousands(pending), thousands(pending_target), pending <= pending_target),
-        ("records in the store, of those answered 201", stored, acknowledged, kept.stored >= kept.acknowledged),
+        Figure::new(format!("rate-{name}"), format!("{what}: rate"), rate(cell), "records/s"),
+        Figure::new(format!("cpu-{name}"), format!("{what}: processor time a record"), cpu_us(cell), "us"),
+        of_turns(Figure::new(format!("share-{name}"), format!("{what}: share of the limit"), share(cell), ""), cell),
     ]
-}
-
-fn two(number: f64) -> String {
-    format!("{number:.2}")
 }
 
 fn share((cell, measured): &(Cell, Measured)) -> f64 {
@@ -106,7 +119,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::Mode;
     use crate::requests::Generation;
 
     /// A second in which the server did `created` records and each limit allows 1,000.
@@ -121,20 +133,27 @@ mod tests {
         (Cell { generation: Generation::V2, mode: Mode::KeepAlive, connections }, measured)
     }
 
+    fn figure(figures: &[Figure], name: &str) -> Figure {
+        figures.iter().find(|figure| figure.name == name).expect("a figure").clone()
+    }
+
     #[test]
     fn the_worst_cell_decides() {
         let kept = Kept { acknowledged: 5, stored: 5 };
-        let of = |cells: &[(Cell, Measured)]| promises(cells, kept).map(|(_, measured, _, holds)| (measured, holds));
+        let of = |cells: &[(Cell, Measured)]| {
+            let figures = figures(cells, kept);
+            let share = figure(&figures, "share-keep-alive");
+            (share.cells()[1].clone(), share.holds(), figure(&figures, "p99").holds())
+        };
         let good = of(&[cell(64, 900, 20), cell(16, 1_000, 500)]);
-        assert_eq!((good[0].clone(), good[1].1), (("0.90".to_owned(), true), true));
+        assert_eq!(good, ("0.90".to_owned(), Some(true), Some(true)));
         let bad = of(&[cell(64, 790, 50), cell(16, 1_000, 1)]);
-        assert_eq!((bad[0].clone(), bad[1].1), (("0.79".to_owned(), false), false));
+        assert_eq!(bad, ("0.79".to_owned(), Some(false), Some(false)));
     }
 
     #[test]
     fn a_record_that_is_lost_is_told() {
-        let kept = Kept { acknowledged: 5, stored: 4 };
-        let promises = promises(&[cell(1, 1, 1)], kept);
-        assert!(!promises[6].3 && table(&[cell(1, 1, 1)], kept).contains("| 4 | 5 | **no** |"));
+        let figures = figures(&[cell(1, 1, 1)], Kept { acknowledged: 5, stored: 4 });
+        assert_eq!(figure(&figures, "kept").holds(), Some(false));
     }
 }

@@ -1,4 +1,6 @@
-//! The load generator against the real server.
+//! The load generator against the real server, and the whole report over next to nothing.
+
+mod smoke;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod asked;
 pub mod bare;
 pub mod batches;
+pub mod building;
 pub mod capacity;
 pub mod cell;
 pub mod client;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use telemetrics_benches::{
-    Failure, bare, batches, exports, growth, ingest, pages, profile, questions, roles, soak, start, stores, suite,
+    Failure, bare, batches, building, exports, growth, ingest, pages, profile, questions, roles, soak, start, stores,
+    suite,
 };
 
 /// Measures the server beside what the machine allows, and prints tables of ratios.
@@ -37,6 +38,8 @@ enum Command {
     Growth(growth::Args),
     /// Time to the first answers after a start, and the size of the program.
     Start(start::Args),
+    /// How long the server takes to compile.
+    Building(building::Args),
     /// Everything at the same time for a long while, with kills.
     Soak(soak::Args),
     /// Summary and capacity page anew, from the figures that were measured before.
@@ -75,6 +78,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Growth(args) => args.run(),
         Command::Render(args) => args.run(),
         Command::Start(args) => args.run(),
+        Command::Building(args) => args.run(),
         Command::Soak(args) => args.run(),
         Command::Profile(args) => args.run(),
         Command::Bare { answer_bytes } => bare::run(answer_bytes),

@@ -18,6 +18,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("pages", "Pages"),
     ("start", "Start"),
     ("roles", "Memory of each role"),
+    ("building", "Building"),
     ("soak-embedded", "Soak, embedded store"),
     ("soak-clickhouse", "Soak, ClickHouse"),
     ("profile", "Where the time goes"),

@@ -26,6 +26,12 @@ impl RecordId {
         Self((instant.as_ms() - EPOCH_MS).clamp(0, Self::MAX.0 / Self::COLLECTOR_CYCLE) * Self::COLLECTOR_CYCLE)
     }
 
+    /// The millisecond that it was given out in, or borrowed from.
+    #[must_use]
+    pub const fn given_out_at(self) -> TimestampUs {
+        TimestampUs((EPOCH_MS + self.0 / Self::COLLECTOR_CYCLE) * 1_000)
+    }
+
     /// Number of the collector that named the record.
     #[must_use]
     pub const fn collector(self) -> i64 {
@@ -123,6 +129,13 @@ mod tests {
     fn goes_on_above_the_last_one_after_a_restart() {
         let last = sequence(None).next(NOW);
         assert!(sequence(Some(last)).next(TimestampUs::from_s(0)) > last);
+    }
+
+    #[test]
+    fn an_identifier_says_its_millisecond() {
+        let instant = TimestampUs(1_793_000_000_123_000);
+        assert_eq!(RecordId::first_at(instant).given_out_at(), instant);
+        assert_eq!(RecordId(RecordId::first_at(instant).0 + RecordId::COLLECTOR_CYCLE - 1).given_out_at(), instant);
     }
 
     #[test]

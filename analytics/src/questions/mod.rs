@@ -17,6 +17,7 @@ pub mod guilty_strikes;
 pub mod hardware;
 pub mod held;
 pub mod keys;
+mod near;
 pub mod newest;
 pub mod offered;
 pub mod population;

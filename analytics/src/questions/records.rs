@@ -17,6 +17,7 @@ use telemetrics_schema::{Record, RecordId, TimestampUs};
 
 use super::cursor::CYCLE;
 pub use super::cursor::{Cursor, Seen};
+use super::near::Reach;
 use super::source::{self, Grain};
 use crate::error::Error;
 use crate::filter::RecordFilter;
@@ -134,8 +135,15 @@ async fn read_page(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<(Held, bool), Error> {
-    let rows = page_plan(view, filter, request, fields)?;
-    let mut held = Held::read(rows, view.memory()).await?;
+    let mut reach = Reach::first(filter, request.cursor.as_ref(), view.now());
+    let mut held = loop {
+        let held = Held::read(plan_within(view, filter, request, fields, reach)?, view.memory()).await?;
+        let rows: usize = held.batches.iter().map(RecordBatch::num_rows).sum();
+        if rows > request.limit || reach == Reach::All {
+            break held;
+        }
+        reach = reach.farther(rows, request.limit + 1);
+    };
     let has_more = cut(&mut held.batches, request.limit);
     if is_upwards(request) {
         reverse(&mut held.batches)?;
@@ -147,8 +155,8 @@ fn is_upwards(request: &PageRequest) -> bool {
     request.cursor.as_ref().is_some_and(Cursor::is_upwards)
 }
 
-/// The plan of [`page`] and [`listing`]: the rows from the cursor on, in its direction, one more than asked for when
-/// there are more.
+/// The plan of [`page`] and [`listing`] where it looks at all records: the rows from the cursor on, in its direction, one
+/// more than asked for when there are more.
 ///
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
@@ -158,9 +166,20 @@ pub fn page_plan(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<DataFrame, Error> {
+    plan_within(view, filter, request, fields, Reach::All)
+}
+
+fn plan_within(
+    view: &View,
+    filter: &RecordFilter,
+    request: &PageRequest,
+    fields: Fields,
+    reach: Reach,
+) -> Result<DataFrame, Error> {
     let mut rows = filtered(view, filter)?;
-    if let Some(cursor) = &request.cursor {
-        rows = rows.filter(cursor.predicate())?;
+    let begin = request.cursor.as_ref().map(Cursor::predicate);
+    for condition in [begin, reach.predicate()].into_iter().flatten() {
+        rows = rows.filter(condition)?;
     }
     let mut columns = columns_of(fields);
     if !fields.has(Key::Id) {

@@ -212,6 +212,12 @@ impl View {
         &self.state.runtime_env().memory_pool
     }
 
+    /// Whether the store knows how many records there are of a time without reading them: a server keeps that of each part,
+    /// and a policy that looks at nothing else leaves it so.
+    pub(crate) fn knows_parts_by_time(&self) -> bool {
+        matches!(self.content, Content::ClickHouse { .. }) && self.policy.rules.is_empty()
+    }
+
     /// The policy by which records are seen.
     #[must_use]
     pub fn policy(&self) -> &RetentionPolicy {

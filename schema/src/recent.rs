@@ -27,7 +27,11 @@ const CHUNK_ROWS: usize = 4_096;
 
 #[derive(Default)]
 struct Chunk {
+    /// Unique among those of one memory.
+    number: u64,
     records: Vec<Arc<Record>>,
+    /// How many records left it.
+    released: usize,
     /// What is derived from the first so many records.
     derived: Vec<Derived>,
     /// The batch of the first so many records; equal to `records` once the chunk is full and was asked for.
@@ -35,18 +39,52 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn batch(&mut self, parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
+    /// What a snapshot has of it; records that have no batch yet, with what is derived from them, which is brought back.
+    fn part(&mut self) -> Part {
         match &self.batch {
-            Some(batch) if batch.num_rows() == self.records.len() => Ok(batch.clone()),
-            _ => {
-                let batch = self.convert(parsers)?;
-                self.batch = Some(batch.clone());
-                Ok(batch)
-            }
+            Some(batch) if batch.num_rows() == self.records.len() => Part::Batch(batch.clone()),
+            _ => Part::Records(Unconverted {
+                number: self.number,
+                released: self.released,
+                records: self.records.clone(),
+                derived: std::mem::take(&mut self.derived),
+            }),
         }
     }
 
-    fn convert(&mut self, parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
+    /// Takes back what was made of its records, as far as they did not leave meanwhile.
+    fn keep(&mut self, made: Unconverted, batch: RecordBatch) {
+        let gone = self.released - made.released;
+        self.derived = made.derived;
+        self.derived.drain(..gone.min(self.derived.len()));
+        self.batch = (gone == 0).then_some(batch);
+    }
+
+    /// Takes the first `rows` records away; their texts had so many bytes.
+    fn release(&mut self, rows: usize) -> usize {
+        self.batch = None;
+        self.released += rows;
+        self.derived.drain(..rows.min(self.derived.len()));
+        self.records.drain(..rows).map(|record| record.text_bytes()).sum()
+    }
+}
+
+/// What a snapshot has of a chunk.
+enum Part {
+    Batch(RecordBatch),
+    Records(Unconverted),
+}
+
+/// Records of a chunk, of which a batch is made while others go on.
+struct Unconverted {
+    number: u64,
+    released: usize,
+    records: Vec<Arc<Record>>,
+    derived: Vec<Derived>,
+}
+
+impl Unconverted {
+    fn batch(&mut self, parsers: &dyn Parsers) -> Result<RecordBatch, ArrowError> {
         let new: Vec<&Record> = self.records.iter().skip(self.derived.len()).map(AsRef::as_ref).collect();
         self.derived.extend(derive_all(&new, parsers));
         let mut builder = BatchBuilder::new();
@@ -55,18 +93,13 @@ impl Chunk {
         }
         builder.finish()
     }
-
-    /// Takes the first `rows` records away; their texts had so many bytes.
-    fn release(&mut self, rows: usize) -> usize {
-        self.batch = None;
-        self.derived.drain(..rows.min(self.derived.len()));
-        self.records.drain(..rows).map(|record| record.text_bytes()).sum()
-    }
 }
 
 #[derive(Default)]
 struct State {
     chunks: VecDeque<Chunk>,
+    /// Number of the next chunk.
+    next: u64,
     rows: usize,
     text_bytes: usize,
     /// Records behind those in memory, and the last of them.
@@ -82,7 +115,10 @@ impl State {
         self.text_bytes += record.text_bytes();
         match self.chunks.back_mut() {
             Some(chunk) if chunk.records.len() < CHUNK_ROWS => chunk.records.push(record),
-            _ => self.chunks.push_back(Chunk { records: vec![record], ..Chunk::default() }),
+            _ => {
+                self.chunks.push_back(Chunk { number: self.next, records: vec![record], ..Chunk::default() });
+                self.next += 1;
+            }
         }
     }
 
@@ -99,6 +135,8 @@ impl State {
 #[derive(Clone)]
 pub struct Recent {
     state: Arc<Mutex<State>>,
+    /// Locked by who makes batches: the next one finds them.
+    converting: Arc<Mutex<()>>,
     limit_bytes: usize,
     parsers: Arc<dyn Parsers>,
 }
@@ -115,7 +153,7 @@ impl Recent {
     /// take as much again.
     #[must_use]
     pub fn with_limit(limit_bytes: usize) -> Self {
-        Self { state: Arc::default(), limit_bytes, parsers: Arc::new(NoParsers) }
+        Self { state: Arc::default(), converting: Arc::default(), limit_bytes, parsers: Arc::new(NoParsers) }
     }
 
     /// The same memory, which shows records with the attributes that these parsers make of them.
@@ -196,10 +234,27 @@ impl Recent {
 
     /// Everything in memory and not yet released, as Arrow batches in the order of identifiers.
     ///
+    /// Batches are made outside of the lock: threads that ask have to stand behind those that accept records, and nobody
+    /// accepts one while the memory is locked.
+    ///
     /// # Errors
     /// As [`crate::batch::BatchBuilder::finish`].
     pub fn snapshot(&self) -> Result<Vec<RecordBatch>, ArrowError> {
-        self.lock().chunks.iter_mut().map(|chunk| chunk.batch(self.parsers.as_ref())).collect()
+        let _one = self.converting.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts: Vec<Part> = self.lock().chunks.iter_mut().map(Chunk::part).collect();
+        parts.into_iter().map(|part| self.batch_of(part)).collect()
+    }
+
+    fn batch_of(&self, part: Part) -> Result<RecordBatch, ArrowError> {
+        let mut records = match part {
+            Part::Batch(batch) => return Ok(batch),
+            Part::Records(records) => records,
+        };
+        let batch = records.batch(self.parsers.as_ref())?;
+        if let Some(chunk) = self.lock().chunks.iter_mut().find(|chunk| chunk.number == records.number) {
+            chunk.keep(records, batch.clone());
+        }
+        Ok(batch)
     }
 
     /// The first records that may stand in one batch: of one UTC day, at most `rows_max`, and in bytes of text at most
@@ -375,6 +430,41 @@ mod tests {
         recent.push((3..5).map(crash));
         let expected = to_batch((1..5).map(crash).collect::<Vec<_>>().iter().map(AsRef::as_ref)).expect("a batch");
         assert_eq!(recent.snapshot().expect("batches"), [expected]);
+    }
+
+    /// Parsers that wait until they are told to go on.
+    struct Slow {
+        begun: std::sync::mpsc::Sender<()>,
+        go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+    }
+
+    impl Parsers for Slow {
+        fn attributes(&self, records: &[&Record]) -> Vec<String> {
+            self.begun.send(()).expect("somebody waits");
+            self.go_on.lock().expect("one at a time").recv().expect("told");
+            records.iter().map(|record| record.id.0.to_string()).collect()
+        }
+    }
+
+    #[test]
+    fn records_come_and_go_while_a_snapshot_is_made() {
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (tell, go_on) = std::sync::mpsc::channel();
+        let recent = Recent::default().parsed_by(Arc::new(Slow { begun, go_on: Mutex::new(go_on) }));
+        recent.push((1..=3).map(record));
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| ids(&recent));
+            has_begun.recv().expect("it has begun");
+            recent.push([record(4)]);
+            recent.release(RecordId(1));
+            tell.send(()).expect("somebody waits");
+            assert_eq!(first.join().expect("a snapshot"), [1, 2, 3]);
+            tell.send(()).expect("somebody waits");
+            assert_eq!(ids(&recent), [2, 3, 4]);
+        });
+        let derived =
+            recent.lock().chunks[0].derived.iter().map(|derived| derived.attributes.clone()).collect::<Vec<_>>();
+        assert_eq!(derived, ["2", "3", "4"], "each belongs to its record");
     }
 
     #[test]

@@ -13,8 +13,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::error::WebError;
+use crate::pages::tabs;
+use crate::request_id;
 
 /// Niceness of the threads: beside a thread without any, such a one gets a tenth of a processor.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 /// Threads that read files.
 const BLOCKING_THREADS: usize = 64;
@@ -48,20 +51,28 @@ impl Drop for Aside {
     }
 }
 
-/// Answers a request on those threads, unless its client goes away.
+/// Answers a request on those threads, unless its client goes away. What the task knows of the request, the one there
+/// knows too.
 pub(crate) async fn answer(State(aside): State<Arc<Aside>>, request: Request, next: Next) -> Response {
-    let answer = aside.handle.spawn(async move { next.run(request).await }.in_current_span());
+    let answering = async move { next.run(request).await };
+    let answering = request_id::carried(tabs::carried(answering)).in_current_span();
+    let answer = aside.handle.spawn(answering);
     AbortOnDropHandle::new(answer).await.unwrap_or_else(|error| {
         WebError::Question(Error::Internal(format!("a request ended without an answer: {error}"))).into_response()
     })
 }
 
 /// Puts the calling thread behind others. Where the system does not let it, questions are as important as records.
+#[cfg(target_os = "linux")]
 #[allow(unsafe_code)] // nothing in the standard library speaks of priorities
 pub(crate) fn step_back() {
     // SAFETY: it takes numbers and touches no memory; 0 is the calling thread.
     let _outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
+
+/// Elsewhere it would put the whole process behind others.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn step_back() {}
 
 #[cfg(test)]
 mod tests {
@@ -69,11 +80,13 @@ mod tests {
 
     use axum::Router;
     use axum::body::Body;
+    use axum::http::HeaderMap;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::request_id::RequestIds;
 
     /// The niceness of the thread that asks, as the system says it.
     fn niceness() -> String {
@@ -99,10 +112,24 @@ mod tests {
 
     #[tokio::test]
     async fn questions_stand_behind_and_others_do_not() {
-        let aside = Arc::new(Aside::start().expect("threads"));
+        let (own, aside) = (niceness(), Arc::new(Aside::start().expect("threads")));
         assert_eq!(ask(router(&aside), "/").await, (200, "10".to_owned()));
         assert_eq!(ask(router(&aside), "/blocking").await, (200, "10".to_owned()));
-        assert_eq!(niceness(), "0");
+        assert_eq!(niceness(), own);
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_a_request_is_known_there() {
+        let aside = Arc::new(Aside::start().expect("threads"));
+        let told = async || format!("{:?}", request_id::current().map(|id| id.to_string()));
+        let router = Router::new().route("/", get(told)).layer(from_fn_with_state(Arc::clone(&aside), answer));
+        assert_eq!(ask(router.clone(), "/").await.1, "None");
+        let id = RequestIds::default().of(&HeaderMap::new(), false);
+        let asked = Request::get("/").body(Body::empty()).expect("a request");
+        let answered = async { router.oneshot(asked).await.expect("an answer") };
+        let answer = request_id::under(id.clone(), None, answered).await;
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+        assert_eq!(body, format!("{:?}", Some(id.to_string())).as_bytes());
     }
 
     #[tokio::test]

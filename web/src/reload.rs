@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::access::{AUDIT, Access};
 use crate::config::settings::SETTINGS;
 use crate::config::{Config, ConfigError};
+use crate::pages::kept::Kept;
 use crate::parsers::ParserFiles;
 use crate::serve::rate_limits;
 use crate::tls::Certificate;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub parsers: Option<ParserFiles>,
     /// How long records live.
     pub retention: Retention,
+    /// Answers that pages show for a while, where there are pages.
+    pub kept: Option<Kept>,
 }
 
 /// How long records live, for all who look at it and for who has to be told.
@@ -180,6 +183,9 @@ impl Reload {
         self.config.retention.clone_from(&new.retention);
         self.parts.retention.policy.change(new.retention.clone());
         self.parts.retention.changed.notify_one();
+        if let Some(kept) = &self.parts.kept {
+            kept.forget();
+        }
     }
 
     fn take_rules(&mut self, new: &Config) {

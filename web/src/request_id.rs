@@ -73,6 +73,17 @@ pub fn current() -> Option<RequestId> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
+/// The same work under the present id, where there is one, in whatever task it is done.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let id = current();
+    async move {
+        match id {
+            Some(id) => CURRENT.scope(id, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Makes ids; clones make different ones.
 #[derive(Debug, Clone, Default)]
 pub struct RequestIds(Arc<Source>);

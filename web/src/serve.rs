@@ -147,6 +147,7 @@ impl Server {
             admission,
             parsers: own_parsers,
             retention,
+            kept: questions.as_ref().map(|state| state.kept.clone()),
         };
         let proxies = Proxies::new(&config.trusted_proxies);
         let front = Front { certificate: certificate.clone(), proxies, ids: RequestIds::default() };

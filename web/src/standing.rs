@@ -3,16 +3,19 @@
 //! An answer stands until it is as old as was said, or until what it was made of besides records has another number. One
 //! that is made in no time does not stand at all: with few records everybody sees the last of them. Whoever asks in the
 //! second half of that time has the next one made in the background, so that while people look nobody waits. Nothing is
-//! made while nobody asks. Where several wait for one answer, one of them makes it.
+//! made while nobody asks. Where several wait for one answer, one of them makes it; when that fails the others try at
+//! once, each for himself: one after the other they would wait for as many failures.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use telemetrics_schema::TimestampUs;
+use tracing::{Instrument as _, warn};
 
 /// Most answers that are kept.
 const ANSWERS_MAX: usize = 16;
@@ -39,6 +42,8 @@ struct Cell<T> {
     is_quick: AtomicBool,
     /// Locked by who makes an answer that others wait for.
     making: Arc<tokio::sync::Mutex<()>>,
+    /// Counts the answers that others waited for and that could not be made.
+    failures: AtomicU64,
 }
 
 /// An answer.
@@ -82,6 +87,7 @@ where
         make: impl FnOnce() -> F,
     ) -> Result<Held<T>, E>
     where
+        E: Display,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         if self.max_age_us == 0 {
@@ -93,22 +99,32 @@ where
             // Where it is locked, the next one is being made.
             if is_old && let Ok(making) = Arc::clone(&cell.making).try_lock_owned() {
                 let next = make();
-                tokio::spawn(async move {
-                    if let Ok(answer) = next.await {
-                        cell.hold(Held { made_at: now, number, answer: Arc::new(answer) });
+                let making_it = async move {
+                    match next.await {
+                        Ok(answer) => cell.hold(Held { made_at: now, number, answer: Arc::new(answer) }),
+                        // The one that stands goes on until it is too old; who asks then is told why there is no other.
+                        Err(error) => warn!(%error, "an answer that pages show could not be made anew"),
                     }
                     drop(making);
-                });
+                };
+                tokio::spawn(making_it.in_current_span());
             }
             return Ok(held);
         }
         let is_quick = cell.is_quick.load(Ordering::Relaxed);
-        let _making = if is_quick { None } else { Some(cell.making.lock().await) };
+        let failures = cell.failures.load(Ordering::Relaxed);
+        let mut making = if is_quick { None } else { Some(cell.making.lock().await) };
         if let Some(held) = cell.standing(now, number, self.max_age_us) {
             return Ok(held);
         }
+        if cell.failures.load(Ordering::Relaxed) != failures {
+            drop(making.take());
+        }
         let begun = Instant::now();
-        let held = Held { made_at: now, number, answer: Arc::new(make().await?) };
+        let answer = make().await.inspect_err(|_| {
+            cell.failures.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let held = Held { made_at: now, number, answer: Arc::new(answer) };
         let is_quick = begun.elapsed() < self.worth;
         cell.is_quick.store(is_quick, Ordering::Relaxed);
         if !is_quick {
@@ -117,11 +133,18 @@ where
         Ok(held)
     }
 
+    /// Forgets all answers, for when what they were made by is another.
+    pub(crate) fn forget(&self) {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The cell of what is asked, in place of another one where there are too many.
     fn cell(&self, asked: &K) -> Arc<Cell<T>> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if !cells.contains_key(asked) && cells.len() >= ANSWERS_MAX {
-            let oldest = cells.iter().min_by_key(|(_, cell)| cell.made_at()).map(|(asked, _)| asked.clone());
+            // One that is being made has nothing yet, and somebody who waits for it.
+            let worth = |cell: &Cell<T>| (cell.making.try_lock().is_err(), cell.made_at());
+            let oldest = cells.iter().min_by_key(|(_, cell)| worth(cell)).map(|(asked, _)| asked.clone());
             oldest.map(|asked| cells.remove(&asked));
         }
         Arc::clone(cells.entry(asked.clone()).or_default())
@@ -130,7 +153,12 @@ where
 
 impl<T> Default for Cell<T> {
     fn default() -> Self {
-        Self { held: Mutex::new(None), is_quick: AtomicBool::new(false), making: Arc::default() }
+        Self {
+            held: Mutex::new(None),
+            is_quick: AtomicBool::new(false),
+            making: Arc::default(),
+            failures: AtomicU64::new(0),
+        }
     }
 }
 
@@ -223,6 +251,61 @@ mod tests {
         assert_eq!(failed.err(), Some("no store"));
         let both = tokio::join!(ask(&standing, &source, 0, 1), ask(&standing, &source, 0, 1));
         assert_eq!(both, (1, 1));
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_failure_does_not_wait_for_others_again() {
+        let (standing, barrier) = (Standing::<_, usize>::new(MINUTE, Duration::ZERO), tokio::sync::Barrier::new(2));
+        let (barrier, first) = (Arc::new(barrier), Arc::new(AtomicUsize::new(0)));
+        // The first one fails; the two who waited can only end together.
+        let fail = || {
+            let (barrier, first) = (Arc::clone(&barrier), Arc::clone(&first));
+            async move {
+                if first.fetch_add(1, Ordering::SeqCst) > 0 {
+                    barrier.wait().await;
+                }
+                tokio::task::yield_now().await;
+                Err("no store")
+            }
+        };
+        let ask = || standing.get(&"a", TimestampUs(0), 1, fail);
+        let all = tokio::join!(ask(), ask(), ask());
+        assert!(all.0.is_err() && all.1.is_err() && all.2.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_made_anew() {
+        let (standing, source) = (Standing::new(MINUTE, Duration::ZERO), Source::default());
+        assert_eq!(ask(&standing, &source, 0, 1).await, 1);
+        standing.forget();
+        assert_eq!(ask(&standing, &source, 0, 1).await, 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_made_is_not_put_out() {
+        let standing: Standing<usize, usize> = Standing::new(MINUTE, Duration::ZERO);
+        for asked in 0..ANSWERS_MAX - 1 {
+            let now = TimestampUs(i64::try_from(asked).expect("small"));
+            assert!(standing.get(&asked, now, 1, || async move { Ok::<_, String>(asked) }).await.is_ok());
+        }
+        let told = Arc::new(Notify::new());
+        let make = || {
+            let told = Arc::clone(&told);
+            async move {
+                told.notified().await;
+                Ok::<_, String>(1)
+            }
+        };
+        let making = standing.get(&100, TimestampUs(0), 1, make);
+        let another = async {
+            let held = standing.get(&101, TimestampUs(0), 1, || async { Ok::<_, String>(2) }).await;
+            told.notify_one();
+            held
+        };
+        let (made, other) = tokio::join!(making, another);
+        assert!(made.is_ok() && other.is_ok());
+        let kept = standing.cells.lock().expect("cells");
+        assert!(kept.contains_key(&100) && !kept.contains_key(&0), "{:?}", kept.keys());
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -20,7 +21,7 @@ use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, Rollup, file_schema}
 
 use super::summed_rows::summed;
 
-/// Most bytes of all rows together: a year of some thousand rows a day.
+/// Most bytes of all rows together, and of those of one question: a year of some thousand rows a day.
 const HELD_BYTES_MAX: usize = 32 << 20;
 /// Keys that make rows by hour too many.
 const FINE_KEYS: [&str; 2] = ["build", "host_type"];
@@ -38,6 +39,8 @@ struct Held {
     bytes: usize,
     /// Counts what was asked for.
     asked: u64,
+    /// What was too much for one question, and of how many files.
+    too_much: HashMap<Wanted, usize>,
 }
 
 /// Which rows of a file, and which of their columns.
@@ -109,19 +112,45 @@ impl HeldRollups {
         Self { held: Mutex::default(), bytes_max }
     }
 
-    /// What is wanted of these files, in the columns of [`Wanted::schema`], and maybe rows of other rollups.
+    /// What is wanted of these files, in the columns of [`Wanted::schema`], and maybe rows of other rollups; `None` where
+    /// that is too much to be in memory at once, or when nobody waits for it any more.
     ///
     /// It reads what is not in memory yet, and must not be called where that would keep others waiting.
-    pub(super) fn rows(&self, files: &[PathBuf], wanted: &Wanted) -> Result<Vec<RecordBatch>> {
-        let row_of = |path: &PathBuf| match self.held(path, wanted) {
-            Some(rows) => Ok(rows),
-            None => read(path, wanted).inspect(|rows| self.hold(path, wanted, rows)),
-        };
-        files.iter().map(row_of).collect()
+    pub(super) fn rows(
+        &self,
+        files: &[PathBuf],
+        wanted: &Wanted,
+        is_left: &AtomicBool,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        if self.is_too_much(files.len(), wanted) {
+            return Ok(None);
+        }
+        let (mut all, mut bytes) = (Vec::with_capacity(files.len()), 0);
+        for path in files {
+            if is_left.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let rows = match self.held(path, wanted) {
+                Some(rows) => rows,
+                None => read(path, wanted).inspect(|rows| self.hold(path, wanted, rows))?,
+            };
+            bytes += rows.get_array_memory_size();
+            if bytes > self.bytes_max {
+                self.lock().too_much.insert(wanted.clone(), files.len());
+                return Ok(None);
+            }
+            all.push(rows);
+        }
+        Ok(Some(all))
+    }
+
+    /// Whether as many files were too much before: then nothing is read to find that out again.
+    fn is_too_much(&self, files: usize, wanted: &Wanted) -> bool {
+        self.lock().too_much.get(wanted).is_some_and(|too_many| files >= *too_many)
     }
 
     fn held(&self, path: &Path, wanted: &Wanted) -> Option<RecordBatch> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
         held.asked += 1;
         let asked = held.asked;
         let rows = held.files.get_mut(&(path.to_owned(), wanted.clone()))?;
@@ -135,7 +164,7 @@ impl HeldRollups {
         if bytes > self.bytes_max {
             return;
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
         let rows = Rows { batch: rows.clone(), bytes, asked: held.asked };
         held.bytes += bytes;
         if let Some(before) = held.files.insert((path.to_owned(), wanted.clone()), rows) {
@@ -144,6 +173,10 @@ impl HeldRollups {
         while held.bytes > self.bytes_max {
             held.forget_oldest();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,6 +245,11 @@ mod tests {
         path
     }
 
+    /// What is held of files for somebody who waits for it.
+    fn rows_of(held: &HeldRollups, files: &[PathBuf], wanted: &Wanted) -> Option<Vec<RecordBatch>> {
+        held.rows(files, wanted, &AtomicBool::new(false)).expect("rows")
+    }
+
     fn all_of(rollup: Rollup) -> Wanted {
         Wanted::of(rollup, &[]).expect("few rows")
     }
@@ -233,7 +271,7 @@ mod tests {
         let asked = [RECORDS_COUNT, FILE_ROLLUP, "classification"];
         let sums = wanted(&asked).expect("few rows");
         let directory = tempfile::tempdir().expect("a directory");
-        let rows = HeldRollups::default().rows(&[rollup_file(directory.path(), "a")], &sums).expect("rows");
+        let rows = rows_of(&HeldRollups::default(), &[rollup_file(directory.path(), "a")], &sums).expect("few rows");
         let rows = rows[0].project(&sums.places(&places(Rollup::Hourly, &asked))).expect("columns");
         let names: Vec<_> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(names, asked);
@@ -245,14 +283,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let files = [rollup_file(directory.path(), "a"), rollup_file(directory.path(), "b")];
         let held = HeldRollups::default();
-        let read = held.rows(&files, &daily()).expect("rows");
+        let read = rows_of(&held, &files, &daily()).expect("few rows");
         assert_eq!(read.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(read[0].schema(), schema_of(Rollup::Daily));
         for file in &files {
             std::fs::remove_file(file).expect("removed");
         }
-        assert_eq!(held.rows(&files, &daily()).expect("rows"), read);
-        assert!(held.rows(&files, &all_of(Rollup::DailyPlatform)).is_err());
+        assert_eq!(rows_of(&held, &files, &daily()).expect("few rows"), read);
+        assert!(held.rows(&files, &all_of(Rollup::DailyPlatform), &AtomicBool::new(false)).is_err());
     }
 
     #[test]
@@ -262,21 +300,34 @@ mod tests {
         let one = read(&files[0], &daily()).expect("rows").get_array_memory_size();
         let held = HeldRollups::with_limit(2 * one);
         for asked in [&files[0], &files[1], &files[0], &files[2]] {
-            held.rows(std::slice::from_ref(asked), &daily()).expect("rows");
+            rows_of(&held, std::slice::from_ref(asked), &daily()).expect("few rows");
         }
         let is_held = |place: usize| held.held(&files[place], &daily()).is_some();
         assert_eq!([is_held(0), is_held(1), is_held(2)], [true, false, true]);
     }
 
     #[test]
-    fn what_is_larger_than_the_limit_is_read_each_time() {
+    fn what_is_too_much_for_one_question_is_not_in_memory_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = [rollup_file(directory.path(), "a"), rollup_file(directory.path(), "b")];
+        let one = read(&files[0], &daily()).expect("rows").get_array_memory_size();
+        let held = HeldRollups::with_limit(2 * one);
+        assert_eq!(rows_of(&held, &files, &daily()).map(|rows| rows.len()), Some(2));
+        let held = HeldRollups::with_limit(2 * one - 1);
+        assert_eq!(rows_of(&held, &files, &daily()), None);
+        assert!(held.is_too_much(2, &daily()) && held.is_too_much(3, &daily()));
+        assert_eq!(rows_of(&held, &files[..1], &daily()).map(|rows| rows.len()), Some(1), "fewer may be little enough");
+        let held = HeldRollups::with_limit(one - 1);
+        assert_eq!(rows_of(&held, &files[..1], &daily()), None);
+        assert!(held.held(&files[0], &daily()).is_none());
+    }
+
+    #[test]
+    fn who_goes_away_stops_the_reading() {
         let directory = tempfile::tempdir().expect("a directory");
         let files = [rollup_file(directory.path(), "a")];
-        let one = read(&files[0], &daily()).expect("rows").get_array_memory_size();
-        for (limit, expected) in [(one - 1, false), (one, true)] {
-            let held = HeldRollups::with_limit(limit);
-            assert_eq!(held.rows(&files, &daily()).expect("rows").len(), 1);
-            assert_eq!(held.held(&files[0], &daily()).is_some(), expected);
-        }
+        let held = HeldRollups::default();
+        assert_eq!(held.rows(&files, &daily(), &AtomicBool::new(true)).expect("nothing"), None);
+        assert!(held.held(&files[0], &daily()).is_none() && !held.is_too_much(1, &daily()));
     }
 }

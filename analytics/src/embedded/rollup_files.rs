@@ -2,7 +2,9 @@
 //! stay in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -110,17 +112,38 @@ impl TableProvider for HeldRollup {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.schema();
         let columns = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
-        let Some(wanted) = Wanted::of(self.rollup, &columns) else {
-            let of_file = |place: &usize| file_schema().index_of(schema.field(*place).name());
-            let columns = columns.iter().map(of_file).collect::<std::result::Result<Vec<_>, _>>()?;
-            return RollupFiles::new(self.files.clone()).scan(state, Some(&columns), filters, limit).await;
-        };
-        let bounds = |file: &DataFile| Arc::clone(&file.rollup_bounds);
-        let files = candidates(&self.files, bounds, &file_schema(), state, filters)?;
+        if let Some(wanted) = Wanted::of(self.rollup, &columns) {
+            let bounds = |file: &DataFile| Arc::clone(&file.rollup_bounds);
+            let files = candidates(&self.files, bounds, &file_schema(), state, filters)?;
+            if let Some(rows) = self.rows(&files, wanted.clone()).await? {
+                return Ok(MemorySourceConfig::try_new_exec(&[rows], wanted.schema()?, Some(wanted.places(&columns)))?);
+            }
+        }
+        let of_file = |place: &usize| file_schema().index_of(schema.field(*place).name());
+        let columns = columns.iter().map(of_file).collect::<std::result::Result<Vec<_>, _>>()?;
+        RollupFiles::new(self.files.clone()).scan(state, Some(&columns), filters, limit).await
+    }
+}
+
+impl HeldRollup {
+    /// What is wanted of the files, from memory; `None` where it is too much for that.
+    async fn rows(&self, files: &[Arc<DataFile>], wanted: Wanted) -> Result<Option<Vec<RecordBatch>>> {
         let paths: Vec<_> = files.iter().map(|file| file.rollup_path.clone()).collect();
-        let (schema, places, held) = (wanted.schema()?, wanted.places(&columns), Arc::clone(&self.held));
-        let rows = tokio::task::spawn_blocking(move || held.rows(&paths, &wanted)).await;
-        let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))??;
-        Ok(MemorySourceConfig::try_new_exec(&[rows], schema, Some(places))?)
+        let (waiting, held) = (Waiting::default(), Arc::clone(&self.held));
+        let is_left = Arc::clone(&waiting.is_left);
+        let rows = tokio::task::spawn_blocking(move || held.rows(&paths, &wanted, &is_left)).await;
+        rows.map_err(|error| DataFusionError::External(Box::new(error)))?
+    }
+}
+
+/// Somebody who waits for rows; says when he is gone.
+#[derive(Default)]
+struct Waiting {
+    is_left: Arc<AtomicBool>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 }

@@ -18,7 +18,7 @@ use telemetrics_schema::{Record, RecordId, TimestampUs};
 use super::cursor::CYCLE;
 pub use super::cursor::{Cursor, Seen};
 use super::near::Reach;
-use super::source::{self, Grain};
+use super::source;
 use crate::error::Error;
 use crate::filter::RecordFilter;
 use crate::rows::{Held, Rows};
@@ -289,7 +289,7 @@ pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
 /// # Errors
 /// [`Error::Internal`] when the plan cannot be made.
 pub fn count_plan(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error> {
-    let source = source::counted(view, filter, &[], Grain::Day)?;
+    let source = source::all_counted(view, filter)?;
     Ok(source.rows.aggregate(vec![], vec![source.records])?)
 }
 

@@ -1,7 +1,8 @@
 //! `GET /api/crashes` and `/api/crashes/{guilty_id}`: crashes by their cause.
 //!
 //! The cause of a crash is its guilty frame, by the filters that users curate. A machine changes its id every three days:
-//! `machines` counts ids.
+//! `machines` counts ids, and `machines_at_least` says how many machines they are at least, by when they crashed first
+//! and last.
 
 use std::collections::HashSet;
 
@@ -12,9 +13,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use telemetrics_analytics::crashes::Frame;
+use telemetrics_analytics::judgement::machine_bounds;
 use telemetrics_analytics::questions::crashes::{GUILTIES_MAX, Group, OfBuild, Wanted, crashes};
 use telemetrics_analytics::questions::guilty::{self, OfMachine, OfStack};
 use telemetrics_schema::payload::Filters;
+use telemetrics_schema::time::US_PER_DAY;
 
 use super::aggregation::{self, Table, instant};
 use super::params::Pairs;
@@ -74,7 +77,7 @@ pub async fn list(
     Ok(with_pending(table.into_response(query.format(&headers)), asked.pending))
 }
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "guilty_id",
     "function",
     "module",
@@ -82,6 +85,7 @@ const COLUMNS: [&str; 12] = [
     "hidden",
     "records",
     "machines",
+    "machines_at_least",
     "stacks",
     "first_seen",
     "last_seen",
@@ -89,7 +93,7 @@ const COLUMNS: [&str; 12] = [
     "classifications",
 ];
 
-fn row(group: &Group, said: &Said) -> [Value; 12] {
+fn row(group: &Group, said: &Said) -> [Value; 13] {
     let classifications = group.classifications.iter();
     let classifications =
         classifications.map(|(name, records)| json!({"classification": name, "records": records})).collect::<Vec<_>>();
@@ -101,12 +105,19 @@ fn row(group: &Group, said: &Said) -> [Value; 12] {
         said.hidden.contains(&group.guilty.id).into(),
         group.records.into(),
         group.machines.into(),
+        machine_bounds(group.machines, days_seen(group)).at_least.into(),
         group.stack_ids.len().into(),
         instant(group.first_seen),
         instant(group.last_seen),
         group.builds.iter().map(of_build).collect::<Vec<_>>().into(),
         classifications.into(),
     ]
+}
+
+/// How long the group was seen, begun days included.
+fn days_seen(group: &Group) -> u64 {
+    let length_us = group.last_seen.0 - group.first_seen.0;
+    u64::try_from(length_us).unwrap_or(0).div_ceil(US_PER_DAY.unsigned_abs())
 }
 
 fn of_build(of: &OfBuild) -> Value {

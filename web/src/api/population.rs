@@ -1,16 +1,20 @@
 //! `GET /api/population`: how many distinct machines sent a heartbeat, by build and origin.
 //!
 //! `days` says how far it looks back; without it, it is all that is retained. Clients change their machine id every three
-//! days, so that longer windows count a machine more than once.
+//! days, so that longer windows count a machine more than once: `machines_at_least` is how many there are at least, and
+//! null where the window has no beginning.
 
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use serde_json::Value;
+use telemetrics_analytics::judgement::machine_bounds;
 use telemetrics_analytics::questions::population::population;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::US_PER_DAY;
 
 use super::aggregation::{self, Table};
+use super::crash_rate::window_days;
 use super::params::{Pairs, whole_number};
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
@@ -32,7 +36,7 @@ pub(crate) const NOT_HERE: [&str; 8] = [
     "from_id",
 ];
 
-/// `{"rows": [{"system_name", "build", "data_source", "machines"}, ...]}`, the largest first.
+/// `{"rows": [{"system_name", "build", "data_source", "machines", "machines_at_least"}, ...]}`, the largest first.
 ///
 /// # Errors
 /// 400 names the parameter that cannot be used.
@@ -58,10 +62,13 @@ pub async fn show(
     let query = read(&pairs, now)?;
     let asked = state.ask_at(now).await?;
     let population = population(&asked.view, &query.filter, query.limit).await?;
-    let mut table = Table::new(["system_name", "build", "data_source", "machines"]);
+    let mut table = Table::new(["system_name", "build", "data_source", "machines", "machines_at_least"]);
+    let days = query.filter.received_from.map(|_| window_days(&query.filter, now));
     for group in population.groups {
         let source = if group.external { "external" } else { "internal" };
-        table.push([group.system_name.into(), group.build.into(), source.into(), group.machines.into()]);
+        let at_least = days.map(|days| machine_bounds(group.machines, days).at_least);
+        let counts = [group.machines.into(), at_least.map_or(Value::Null, Value::from)];
+        table.push([group.system_name.into(), group.build.into(), source.into()].into_iter().chain(counts));
     }
     table.has_more(population.has_more);
     Ok(with_pending(table.into_response(query.format(&headers)), asked.pending))

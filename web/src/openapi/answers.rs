@@ -245,7 +245,8 @@ table! {
 table! {
     /// Distinct machines that sent a heartbeat, by build and origin, the largest first. A machine changes its id every three
     /// days: in a longer window it counts once for each id.
-    #[schema(example = json!({"rows": [{"system_name": "clear-linux-os", "build": "43780", "data_source": "internal", "machines": 5}]}))]
+    #[schema(example = json!({"rows": [{"system_name": "clear-linux-os", "build": "43780", "data_source": "internal", "machines": 5,
+        "machines_at_least": 3}]}))]
     PopulationRows of PopulationRow {
         /// Name of the operating system.
         system_name: String,
@@ -255,14 +256,16 @@ table! {
         data_source: String,
         /// How many distinct machine ids.
         machines: u64,
+        /// How many machines these are at least; null where the window has no beginning.
+        machines_at_least: Option<u64>,
     }
 }
 
 table! {
     /// Causes of crashes, those with most records first. `machines` counts ids, which change every three days.
     #[schema(example = json!({"rows": [{"guilty_id": 6_003_957_154_442_053_i64, "function": "deref()", "module": "/opt/example/bin/crasher1",
-        "comment": "", "hidden": false, "records": 7, "machines": 3, "stacks": 2, "first_seen": "2026-11-22T00:00:00Z",
-        "last_seen": "2026-11-22T09:00:00Z", "builds": [{"system_name": "clear-linux-os", "build": "43780", "records": 7, "machines": 3}],
+        "comment": "", "hidden": false, "records": 7, "machines": 3, "machines_at_least": 2, "stacks": 2,
+        "first_seen": "2026-11-22T00:00:00Z", "last_seen": "2026-11-22T09:00:00Z", "builds": [{"system_name": "clear-linux-os", "build": "43780", "records": 7, "machines": 3}],
         "classifications": [{"classification": "org.clearlinux/crash/clr", "records": 7}]}]}))]
     CrashRows of CrashRow {
         /// Identity of the cause, the same everywhere.
@@ -279,6 +282,8 @@ table! {
         records: u64,
         /// How many distinct machine ids.
         machines: u64,
+        /// How many machines these are at least, by when the first and the last one were received.
+        machines_at_least: u64,
         /// How many different stacks.
         stacks: u64,
         /// When the first one was received.

@@ -48,6 +48,17 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Forgets everything, for when other records are shown than before.
+    pub(crate) fn forget(&self) {
+        self.judged.forget();
+        self.numbers.forget();
+        self.crashes.forget();
+        self.offers.forget();
+        self.usual_system.forget();
+    }
+}
+
 /// What forms offer, with the builds of one system, or of all.
 pub(super) async fn offer(state: &AppState, asked: &Asked, system: Option<&str>) -> Result<Arc<Offered>, WebError> {
     let system = system.map(str::to_owned);

@@ -28,6 +28,11 @@ pub(super) fn of_views() -> Arc<[ViewTab]> {
     OF_VIEWS.try_with(Arc::clone).unwrap_or_default()
 }
 
+/// The same work with the present tabs, in whatever task it is done.
+pub(crate) fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    OF_VIEWS.scope(of_views(), work)
+}
+
 /// The tab of each view.
 pub(super) fn tabs(catalog: &Catalog) -> Arc<[ViewTab]> {
     let tab = |listed: &crate::views::Listed| ViewTab {

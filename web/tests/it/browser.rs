@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
 use telemetrics_testkit::browser::{Browser, Screen};
 use telemetrics_testkit::{Post, Server};
 
+use crate::curation::edit;
 use crate::pages::HOSTILE;
 use crate::servers::{PROGRAM, accepted, embedded, records};
 
@@ -62,16 +64,25 @@ fn show(browser: &Browser, server: &Server, path: &str, name: &str, screen: Scre
     picture
 }
 
-/// The largest cause, its backtraces, and what it would mean to declare its frame never guilty.
-fn inspect_a_cause(browser: &Browser, server: &Server) {
-    let cause = &server.get_json("/api/crashes?limit=1")["rows"][0];
+/// A cause, its backtraces, what it would mean to declare its frame never guilty, and the history with a comment on it.
+fn inspect_a_cause(browser: &Browser, server: &Server, cause: &Value, what: &str) {
     let details = format!("/telemetryui/crashes/guilty_details/{}", cause["guilty_id"]);
-    inspect(browser, server, &details, "guilty-demo");
-    inspect(browser, server, &format!("{details}/backtraces"), "backtraces-demo");
     let name = |key: &str| cause[key].as_str().expect("a name").to_owned();
     let pairs = [("function", name("function")), ("module", name("module"))];
+    let comment = json!({ "change": "comment_set", "function": pairs[0].1, "module": pairs[1].1, "text": pairs[0].1 });
+    let based_on = server.get_json("/api/curation")["sequence"].as_u64().expect("a number");
+    assert_eq!(edit(server, based_on, &json!([comment])).status, 200, "{what}");
+    inspect(browser, server, &details, &format!("guilty-{what}"));
+    inspect(browser, server, &format!("{details}/backtraces"), &format!("backtraces-{what}"));
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    inspect(browser, server, &format!("/telemetryui/crashes/guilty_edit/add?{query}"), "preview-demo");
+    let preview = format!("/telemetryui/crashes/guilty_edit/add?{query}");
+    inspect(browser, server, &preview, &format!("preview-{what}"));
+    inspect(browser, server, "/telemetryui/crashes/history", &format!("history-{what}"));
+}
+
+/// The causes, those with most records first.
+fn causes(server: &Server) -> Vec<Value> {
+    server.get_json("/api/crashes")["rows"].as_array().expect("a list").clone()
 }
 
 fn inspect_others(browser: &Browser, server: &Server, what: &str) {
@@ -137,7 +148,7 @@ fn pages_with_invented_records_are_whole_on_every_screen() {
     let crash = &records(&server, "classification=org.clearlinux/crash/clr&limit=1")[0]["id"];
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash}"), "record-demo");
     inspect(&browser, &server, &format!("{RECORDS}?system_name=none"), "records-nothing");
-    inspect_a_cause(&browser, &server);
+    inspect_a_cause(&browser, &server, &causes(&server)[0], "demo");
     inspect_others(&browser, &server, "demo");
     inspect_views(&browser, &server);
 }
@@ -166,9 +177,21 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
         format!("Process: {name}\nReason: {name}\n\nBacktrace (TID 1):\n{frames}\nBacktrace (TID 2):\n{frames}");
     let crash = Post::default().with("classification", "org.clearlinux/crash/clr").payload(crash);
     let crash_id = accepted(&server, &crash);
+    post_hostile_classes(&server);
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{crash_id}"), "record-hostile-crash");
     inspect(&browser, &server, RECORDS, "records-hostile");
     inspect_others(&browser, &server, "hostile");
+    for cause in causes(&server) {
+        let chars = cause["function"].as_str().expect("a name").chars().count();
+        let details = format!("/telemetryui/crashes/guilty_details/{}", cause["guilty_id"]);
+        // Nothing can be said about a name that is too long.
+        if chars < 1_000 {
+            inspect_a_cause(&browser, &server, &cause, "hostile");
+        } else {
+            inspect(&browser, &server, &details, "guilty-wide");
+            inspect(&browser, &server, &format!("{details}/backtraces"), "backtraces-wide");
+        }
+    }
     inspect_hostile_views(&browser, &server);
     let refused = Post::default().with("severity", "9").header("User-Agent", "curl").payload(HOSTILE);
     assert_eq!(server.send(&refused.in_headers()).status, 400);
@@ -178,6 +201,28 @@ fn pages_with_hostile_records_are_whole_on_every_screen() {
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{id}"), "record-hostile");
     inspect(&browser, &server, &format!("{RECORDS}/record_details/{wide_id}"), "record-wide");
     inspect(&browser, &server, &format!("{RECORDS}?build={}", "1,".repeat(200) + "1"), "records-wide-filter");
+}
+
+/// Markup and long words in what each page counts by: machines, hardware, systems, builds, versions, functions.
+fn post_hostile_classes(server: &Server) {
+    let word = "<img src=x onerror=alert(1)>";
+    let long = |chars: usize| "W".repeat(chars);
+    let updated = format!("x\ncurrent_version={word}\nserver_version={}\n", long(64));
+    let checked = format!("MCE STATUS {word} MCGSTATUS 0\n");
+    let crashed = format!("Process: a\n\nBacktrace (TID 1):\n#0 {}() - [/b]\n", long(7_900));
+    for (class, payload) in [
+        ("org.clearlinux/heartbeat/ping", word),
+        ("org.clearlinux/mce/corrected", &checked),
+        ("org.clearlinux/mce/thermal", word),
+        ("org.clearlinux/swupd-client/update", &updated),
+        ("org.clearlinux/crash/clr", &crashed),
+        (&format!("org.clearlinux/mce/{word}"), &checked),
+    ] {
+        let post = Post::default().with("classification", class).payload(payload);
+        let post = post.with("machine_id", word).with("host_type", format!("{word}|{word}|{}", long(150)));
+        accepted(server, &post.clone().with("event_id", "0".repeat(31) + "a"));
+        accepted(server, &post.with("system_name", word).with("build", "a".repeat(256)));
+    }
 }
 
 /// Views that are made of what was posted, in files whose names and texts want to break the page, too.

@@ -69,9 +69,11 @@ fn inspect_a_cause(browser: &Browser, server: &Server, cause: &Value, what: &str
     let details = format!("/telemetryui/crashes/guilty_details/{}", cause["guilty_id"]);
     let name = |key: &str| cause[key].as_str().expect("a name").to_owned();
     let pairs = [("function", name("function")), ("module", name("module"))];
-    let comment = json!({ "change": "comment_set", "function": pairs[0].1, "module": pairs[1].1, "text": pairs[0].1 });
+    let text: String = pairs[0].1.chars().take(80).collect();
+    let comment = json!({ "change": "comment_set", "function": pairs[0].1, "module": pairs[1].1, "text": text });
     let based_on = server.get_json("/api/curation")["sequence"].as_u64().expect("a number");
-    assert_eq!(edit(server, based_on, &json!([comment])).status, 200, "{what}");
+    let answer = edit(server, based_on, &json!([comment]));
+    assert_eq!(answer.status, 200, "{what}: {}", answer.text());
     inspect(browser, server, &details, &format!("guilty-{what}"));
     inspect(browser, server, &format!("{details}/backtraces"), &format!("backtraces-{what}"));
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();

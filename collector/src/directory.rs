@@ -15,8 +15,8 @@ pub(crate) mod power;
 /// has nothing to be written.
 ///
 /// # Errors
-/// What the system says. No error is that it lets nobody sync the names beside one that is there: it was made by somebody
-/// who may do more.
+/// What the system says. No error is that it lets nobody sync the names beside one that is there: it was made by
+/// somebody who may do more.
 pub fn durable(path: &Path) -> io::Result<()> {
     make_up_to(None, path)
 }

@@ -59,8 +59,8 @@ pub fn create_bookkeeping() -> String {
     statement(CREATE_BOOKKEEPING)
 }
 
-/// The statement that makes the empty table which stands for a collector's number; `owner` becomes its comment. It fails
-/// where the table is there: of two who try at the same time, one makes it.
+/// The statement that makes the empty table which stands for a collector's number; `owner` becomes its comment. It
+/// fails where the table is there: of two who try at the same time, one makes it.
 #[must_use]
 pub fn create_claim(table: &str, owner: &str) -> String {
     statement(&format!("CREATE TABLE `{table}` (`id` Int64) ENGINE = Null COMMENT {}", quoted(owner)))

@@ -175,8 +175,8 @@ impl ClickHouseStore {
         if policy.is_off() || batch.records().iter().all(|record| there.contains(&record.id.0)) {
             return Ok(held_of(batch, |record| there.contains(&record.id.0)));
         }
-        // The server's clock, because it deletes by it; and asked behind the records, because what it had deleted by then
-        // was expired by then.
+        // The server's clock, because it deletes by it; and asked behind the records, because what it had deleted by
+        // then was expired by then.
         let now = self.server_time().await?;
         Ok(held_of(batch, |record| there.contains(&record.id.0) || is_expired(record, &policy, now)))
     }

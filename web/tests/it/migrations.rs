@@ -81,7 +81,8 @@ fn fill(server: &ClickHouse, database: &str) {
         let rows = match table.as_str() {
             RECORDS => {
                 "(id, ts_reception, classification, severity, payload) \
-                 SELECT number, now64(6), concat('a/b/', toString(number % 7)), 1 + number % 4, 'text' FROM numbers(1000)"
+                 SELECT number, now64(6), concat('a/b/', toString(number % 7)), 1 + number % 4, 'text' \
+                 FROM numbers(1000)"
             }
             CURATION => {
                 "(sequence, time, who, nonce, what) \
@@ -136,7 +137,8 @@ fn structure_of(server: &ClickHouse, database: &str, table: &str) -> Vec<String>
     ]
 }
 
-/// What the list of columns says that the table of records has to be, and the others as their only statements make them.
+/// What the list of columns says that the table of records has to be, and the others as their only statements make
+/// them.
 fn expected_structure() -> BTreeMap<String, Vec<String>> {
     let server = ClickHouse::shared();
     let database = server.create_database();
@@ -324,7 +326,8 @@ async fn a_migration_that_may_not_make_its_table_leaves_all_others_as_they_were(
         .collect();
     let server = ClickHouse::start_with_users(&format!(
         "<weak><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
-         <grants><query>GRANT SELECT, INSERT, ALTER ON *.*</query><query>GRANT TABLE ENGINE ON *</query>{}</grants></weak>",
+         <grants><query>GRANT SELECT, INSERT, ALTER ON *.*</query><query>GRANT TABLE ENGINE ON *</query>{}</grants>\
+         </weak>",
         grants.concat()
     ));
     for (version, database) in MAKING_TABLES {

@@ -5,6 +5,7 @@
 
 mod collector;
 pub mod counters;
+pub mod directory;
 pub mod drain;
 pub mod http;
 pub mod journal;

@@ -1,5 +1,8 @@
 //! The versions of the ClickHouse schema: one plain SQL file each, in `schema/migrations/`, where a guide stands too.
 
+use crate::columns::derived_columns;
+use crate::ddl::quoted;
+
 /// One step from a version of the schema to the next. It is one statement, so that it happens wholly or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migration {
@@ -56,6 +59,21 @@ pub fn create_bookkeeping() -> String {
     statement(CREATE_BOOKKEEPING)
 }
 
+/// The statement that makes the empty table which stands for a collector's number; `owner` becomes its comment. It
+/// fails where the table is there: of two who try at the same time, one makes it.
+#[must_use]
+pub fn create_claim(table: &str, owner: &str) -> String {
+    statement(&format!("CREATE TABLE `{table}` (`id` Int64) ENGINE = Null COMMENT {}", quoted(owner)))
+}
+
+/// The statement that makes a table of derived columns by identifier, out of which a mutation takes their values.
+#[must_use]
+pub fn create_reparse(table: &str) -> String {
+    let columns = derived_columns().iter().map(|column| format!("`{}` {}", column.name, column.kind.clickhouse()));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    statement(&format!("CREATE TABLE `{table}` (`id` Int64, {columns}, `known` UInt8) ENGINE = Join(ANY, LEFT, id)"))
+}
+
 /// The one place through which the SQL of every table passes: where engines will vary, they vary here.
 fn statement(sql: &str) -> String {
     sql.trim_end().trim_end_matches(';').to_owned()
@@ -64,8 +82,43 @@ fn statement(sql: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
 
     use super::*;
+
+    /// Calls `look` with each source file below a directory.
+    fn for_each_source(directory: &Path, look: &mut impl FnMut(&Path, &str)) {
+        for path in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() {
+                for_each_source(&path, look);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                look(&path, &fs::read_to_string(&path).expect("a source file"));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_else_in_the_program_names_an_engine() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let mut found = BTreeSet::new();
+        for source in ["schema/src", "collector/src", "analytics/src", "web/src"] {
+            for_each_source(&workspace.join(source), &mut |path, text| {
+                if text.contains("ENGINE =") {
+                    found.insert(path.strip_prefix(workspace).expect("below").display().to_string());
+                }
+            });
+        }
+        // The second one is what tests compare the migrations with.
+        let expected = ["schema/src/migrations.rs", "schema/src/ddl.rs"];
+        assert_eq!(found, expected.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_claim_says_whose_it_is_and_fails_where_there_is_one() {
+        let sql = create_claim("collector_7", "it's mine");
+        assert_eq!(sql, "CREATE TABLE `collector_7` (`id` Int64) ENGINE = Null COMMENT 'it\\'s mine'");
+    }
 
     #[test]
     fn versions_follow_each_other() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use telemetrics_analytics::crashes::StackBook;
 use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, EmbeddedReader, Limits};
+use telemetrics_collector::directory;
 use telemetrics_collector::http::{Admission, Batches, Ingest};
 use telemetrics_collector::journal::{Ids, JournalSettings, Recovered};
 use telemetrics_collector::quarantine::QuarantineSettings;
@@ -208,7 +209,7 @@ async fn start_collector(
     clock: &Arc<dyn Clock>,
 ) -> Result<Collecting, StartError> {
     let data = DataDir::new(&config.data_dir);
-    std::fs::create_dir_all(data.path())
+    directory::durable(data.path())
         .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
     let (store, delivered) = open_store(config, &data, &parsers, policy).await?;
     let settings = collector_settings(config, &data, delivered);

@@ -13,6 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::JournalError;
+use crate::directory;
 
 /// How the names of the journal's segments end.
 const EXTENSION: &str = ".journal";
@@ -72,7 +73,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Creates the directory where it is missing, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
-        create_directory(path).map_err(JournalError::io(format!("create {}", path.display())))?;
+        directory::durable(path).map_err(JournalError::io(format!("create {}", path.display())))?;
         let handle = File::open(path).map_err(JournalError::io(format!("open {}", path.display())))?;
         let lock = lock(path)?;
         Ok(Self { path: path.to_owned(), handle, extension: EXTENSION, _lock: Some(lock) })
@@ -81,7 +82,7 @@ impl Directory {
     /// Creates the directory where it is missing; for one that the lock of another protects, with files whose names end
     /// with `extension`.
     pub(crate) fn beside(path: &Path, extension: &'static str) -> io::Result<Self> {
-        create_directory(path)?;
+        directory::durable(path)?;
         Ok(Self { path: path.to_owned(), handle: File::open(path)?, extension, _lock: None })
     }
 
@@ -194,17 +195,6 @@ fn parse_name(name: &str, extension: &str) -> Option<u64> {
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().unwrap_or(Path::new(""));
-    create_directory(parent)?;
-    fs::create_dir(path)?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    File::open(parent)?.sync_all()
-}
-
 fn lock(directory: &Path) -> Result<File, JournalError> {
     let path = directory.join(LOCK);
     let action = || JournalError::io(format!("lock {}", path.display()));
@@ -219,6 +209,7 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::power::Power;
 
     #[test]
     fn only_segments_are_listed() {
@@ -239,6 +230,18 @@ mod tests {
         let path = directory.path().join("a/b");
         Directory::open(&path).expect("opened");
         assert!(path.is_dir());
+    }
+
+    #[test]
+    fn it_is_there_after_a_power_cut_also_where_another_made_the_one_above_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let power = Power::of(directory.path());
+        let path = directory.path().join("data/journal");
+        fs::create_dir(directory.path().join("data")).expect("made");
+        drop(Directory::open(&path).expect("opened"));
+        drop(Directory::beside(&directory.path().join("data/quarantine"), EXTENSION).expect("opened"));
+        power.cut();
+        assert!(path.is_dir() && directory.path().join("data/quarantine").is_dir());
     }
 
     #[test]

@@ -18,8 +18,8 @@ use telemetrics_schema::attributes::{NoParsers, Parsers};
 use telemetrics_schema::batch::parsed_batch;
 use telemetrics_schema::columns::RECORDS;
 use telemetrics_schema::layout::date_text;
-use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
-use telemetrics_schema::{CollectorNumber, Record};
+use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy, Subject};
+use telemetrics_schema::{CollectorNumber, Record, Report, TimestampUs};
 
 use super::{Holding, StoreError};
 use crate::drain::Batch;
@@ -168,16 +168,34 @@ impl ClickHouseStore {
         self.held(batch, &sql).await
     }
 
+    /// What is expired counts as there: the server has deleted it or is about to, and no view shows it.
     async fn held(&self, batch: &Batch, sql: &str) -> Result<Holding, StoreError> {
-        let ids: Vec<i64> = self.connection.fetch(sql).await?;
-        Ok(held_of(batch, &ids))
+        let there: HashSet<i64> = self.connection.fetch(sql).await?.into_iter().collect();
+        let policy = self.policy.now();
+        if policy.is_off() || batch.records().iter().all(|record| there.contains(&record.id.0)) {
+            return Ok(held_of(batch, |record| there.contains(&record.id.0)));
+        }
+        // The server's clock, because it deletes by it; and asked behind the records, because what it had deleted by
+        // then was expired by then.
+        let now = self.server_time().await?;
+        Ok(held_of(batch, |record| there.contains(&record.id.0) || is_expired(record, &policy, now)))
+    }
+
+    async fn server_time(&self) -> Result<TimestampUs, StoreError> {
+        let now: Vec<i64> = self.connection.fetch("SELECT toUnixTimestamp64Micro(now64(6))").await?;
+        now.first().copied().map(TimestampUs).ok_or_else(|| unavailable("no answer to the question for the time"))
     }
 }
 
-/// What `ids` are of the batch. Others may lie between its own: of records that were replayed meanwhile.
-fn held_of(batch: &Batch, ids: &[i64]) -> Holding {
-    let there: HashSet<i64> = ids.iter().copied().collect();
-    let held: Vec<i64> = batch.records().iter().map(|record| record.id.0).filter(|id| there.contains(id)).collect();
+fn is_expired(record: &Record, policy: &RetentionPolicy, now: TimestampUs) -> bool {
+    let Report { classification, severity, machine_id, .. } = &record.report;
+    let subject = Subject { classification, severity: *severity, machine_id };
+    policy.last_seen(&subject, record.ts_reception).is_some_and(|last| last < now)
+}
+
+/// What of the batch is there. Others may lie between its records: those that were replayed meanwhile.
+fn held_of(batch: &Batch, is_there: impl Fn(&Record) -> bool) -> Holding {
+    let held: Vec<i64> = batch.records().iter().filter(|record| is_there(record)).map(|record| record.id.0).collect();
     match held.len() {
         0 => Holding::Nothing,
         all if all == batch.records().len() => Holding::All,
@@ -217,20 +235,34 @@ fn unavailable(error: impl std::fmt::Display) -> StoreError {
 #[cfg(test)]
 mod tests {
     use clickhouse::error::Error;
-    use telemetrics_schema::{RecordId, TimestampUs};
+    use telemetrics_schema::RecordId;
+    use telemetrics_schema::retention::{Matcher, RetentionRule};
+    use telemetrics_schema::time::US_PER_DAY;
 
     use super::*;
 
+    fn record(id: i64) -> Record {
+        Record { id: RecordId(id), ts_reception: TimestampUs(0), report: Report::default() }
+    }
+
     #[test]
     fn records_of_others_between_those_of_a_batch_do_not_count_for_it() {
-        let record = |id| {
-            let report = telemetrics_schema::Report::default();
-            Arc::new(telemetrics_schema::Record { id: RecordId(id), ts_reception: TimestampUs(0), report })
-        };
-        let batch = Batch::of(vec![record(1), record(5)]).expect("a batch");
-        assert_eq!(held_of(&batch, &[1, 5, 3]), Holding::All);
-        assert_eq!(held_of(&batch, &[1, 3]), Holding::Some(vec![1]));
-        assert_eq!(held_of(&batch, &[3]), Holding::Nothing);
+        let batch = Batch::of(vec![Arc::new(record(1)), Arc::new(record(5))]).expect("a batch");
+        let held = |ids: &[i64]| held_of(&batch, |record| ids.contains(&record.id.0));
+        assert_eq!(held(&[1, 5, 3]), Holding::All);
+        assert_eq!(held(&[1, 3]), Holding::Some(vec![1]));
+        assert_eq!(held(&[3]), Holding::Nothing);
+    }
+
+    #[test]
+    fn a_record_is_expired_behind_the_last_instant_at_which_its_rule_shows_it() {
+        let rules = vec![RetentionRule { matcher: Matcher::Severity(4), days: 0 }];
+        let policy = RetentionPolicy { default_days: 2, rules };
+        let kept = Record { report: Report { severity: 4, ..Report::default() }, ..record(1) };
+        let last = TimestampUs(2 * US_PER_DAY);
+        assert!(!is_expired(&record(1), &policy, last));
+        assert!(is_expired(&record(1), &policy, TimestampUs(last.0 + 1)));
+        assert!(!is_expired(&kept, &policy, TimestampUs(i64::MAX)));
     }
 
     #[test]

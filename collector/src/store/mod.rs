@@ -29,7 +29,8 @@ pub enum StoreError {
 /// What a store holds of one batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holding {
-    /// Every record, or more than that: it is delivered.
+    /// Every record, or more than that: it is delivered. In each of these, a record that is expired counts as one that
+    /// the store has: it may have deleted it already.
     All,
     /// No record.
     Nothing,

@@ -12,7 +12,7 @@ use telemetrics_collector::drain::Batch;
 use telemetrics_collector::journal::{Ids, Journal, JournalSettings};
 use telemetrics_collector::quarantine::{QuarantineFault, QuarantineSettings};
 use telemetrics_collector::redelivery::WindowSettings;
-use telemetrics_collector::store::{EmbeddedStore, Store};
+use telemetrics_collector::store::{EmbeddedStore, Holding, Store};
 use telemetrics_collector::{Collector, CollectorSettings, DrainSettings, RunningDrain};
 use telemetrics_schema::layout::PARTITION;
 use telemetrics_schema::recent::Recent;
@@ -266,6 +266,30 @@ async fn a_sealed_batch_that_had_arrived_is_not_delivered_again() {
     assert_eq!(recent.rows(), 2, "the journal does not know that the table has them");
     running.stop(STOP_LIMIT).await;
     assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+}
+
+/// A batch may be longer than what the table has of its range: a repair of the journal makes batches anew.
+#[tokio::test]
+async fn of_a_batch_that_the_table_has_the_beginning_of_the_rest_is_delivered() {
+    let place = Place::new();
+    let (journal, recent) = place.journal();
+    let reports = (0..10).map(|n| report(&format!("record {n}"))).collect();
+    let records = journal.append_many(reports).await.expect("acknowledged");
+    let begun = Batch::of(recent.first_batch(4, usize::MAX)).expect("records");
+    let batch = Batch::of(recent.first_batch(usize::MAX, usize::MAX)).expect("records");
+    assert_eq!((begun.records().len(), batch.records().len()), (4, 10));
+    journal.seal(*batch.seal()).await.expect("sealed");
+    journal.shutdown().await;
+    let mut store = Store::Embedded(place.store().await);
+    store.insert(&begun).await.expect("inserted");
+    let held = store.holding(&batch).await.expect("an answer");
+    assert_eq!(held, Holding::Some(sorted(begun.records())));
+    drop(store);
+    for _ in 0..2 {
+        let (_, running, recent) = place.start().await;
+        running.stop(STOP_LIMIT).await;
+        assert_eq!((place.delivered(), recent.rows()), (sorted(&records), 0));
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 //! What a kill leaves of a line that was being written has never been answered: it is cut off at the next start. Only the
 //! last line can be torn, because each one is on disk before the next is begun.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use telemetrics_collector::directory;
 use telemetrics_schema::curation::{ENTRY_BYTES_MAX, Entry, HISTORY_BYTES_MAX, HISTORY_ENTRIES_MAX, History};
 use tracing::warn;
 
@@ -62,7 +63,7 @@ impl HistoryFile {
     pub(super) fn open(directory: &Path) -> Result<(Self, History), FileError> {
         let path = directory.join(NAME);
         let failed = |reason| FileError::Io { file: path.display().to_string(), reason };
-        create(directory).map_err(failed)?;
+        directory::durable(directory).map_err(failed)?;
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(failed)?;
         let content = read(&mut file).map_err(failed)?;
@@ -153,20 +154,10 @@ fn settle(file: &File, directory: &Path, whole: &[u8], last_line: usize) -> io::
     File::open(directory)?.sync_all()
 }
 
-fn create(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(directory)?;
-    directory.parent().map_or(Ok(()), |parent| File::open(or_here(parent))?.sync_all())
-}
-
-fn or_here(parent: &Path) -> PathBuf {
-    if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use telemetrics_schema::TimestampUs;
     use telemetrics_schema::curation::{Change, Frame, What};
 

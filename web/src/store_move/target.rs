@@ -36,6 +36,8 @@ impl Target {
         // What is derived is made anew on the way.
         let store = clickhouse::claiming(config, server, &data, config.collector_number)?;
         let store = store.parsed_by(parsers::load(config)?.for_store());
+        // A moved record counts as there when it is: what is compared afterwards is what the table has.
+        let store = store.following(RetentionPolicy::off().into());
         let Receiving { table, expires } = clickhouse::ready(store.receive().await, server)?;
         for number in
             numbers.iter().filter_map(|number| collector(*number)).filter(|number| *number != config.collector_number)

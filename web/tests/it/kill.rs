@@ -12,8 +12,9 @@ use crate::servers::PROGRAM;
 
 /// Sets how many kills each of the tests takes.
 const KILLS_VARIABLE: &str = "TELEMETRICS_TEST_KILLS";
+/// A kill counts when the process was ready, or had read what the one before left. Others come on top.
 const EMBEDDED_KILLS: u64 = 50;
-const CLICKHOUSE_KILLS: u64 = 20;
+const CLICKHOUSE_KILLS: u64 = 50;
 /// Records between a start under load and the kill, at most; a part of a second comes on top.
 const RECORDS_MAX: u64 = 60;
 /// Of so many kills one waits until a segment of the journal was full.
@@ -35,7 +36,7 @@ const TORN: &str = "the journal ended in an unfinished write";
 #[test]
 fn kills_cost_nothing_with_the_embedded_store() {
     let mut siege = Siege::begin(|config| Server::start_with_config(PROGRAM, config, &[]));
-    while siege.kills < kills(EMBEDDED_KILLS) {
+    while siege.kills() < kills(EMBEDDED_KILLS) {
         siege.wait_for_a_moment();
         siege.kill_server();
         siege.start_server();
@@ -49,7 +50,7 @@ fn kills_of_server_and_database_cost_nothing_with_clickhouse() {
     let url = format!("{}/{DATABASE}", clickhouse.url());
     let mut siege = Siege::begin(|config| Server::start_with_config(PROGRAM, config, &["--clickhouse", &url]));
     for turn in (0..4).cycle() {
-        if siege.kills >= kills(CLICKHOUSE_KILLS) {
+        if siege.kills() >= kills(CLICKHOUSE_KILLS) {
             break;
         }
         siege.wait_for_deliveries();
@@ -75,7 +76,12 @@ struct Siege {
     load: Load,
     server: Server,
     runs: bool,
+    /// Of what was ready: the server, or the database.
     kills: u64,
+    /// Of servers that were not ready but had recovered records.
+    recovered_kills: u64,
+    /// Of servers before that.
+    early_kills: u64,
     delivered: usize,
     replayed: usize,
     torn: usize,
@@ -87,11 +93,22 @@ impl Siege {
         let server = start(&plan.config());
         let load = Load::start(&mut plan, Faults::Expected);
         load.aim_at(&server);
-        Self { plan, load, server, runs: true, kills: 0, delivered: 0, replayed: 0, torn: 0 }
+        Self {
+            plan,
+            load,
+            server,
+            runs: true,
+            kills: 0,
+            recovered_kills: 0,
+            early_kills: 0,
+            delivered: 0,
+            replayed: 0,
+            torn: 0,
+        }
     }
 
     fn wait_for_a_moment(&mut self) {
-        if self.kills.is_multiple_of(FULL_SEGMENT_DISTANCE) {
+        if self.kills().is_multiple_of(FULL_SEGMENT_DISTANCE) {
             let before = newest_segment(&self.server);
             self.load.wait_until("a full segment", || newest_segment(&self.server) > before);
         }
@@ -116,6 +133,7 @@ impl Siege {
         };
         self.runs = false;
         self.load.hold();
+        self.kills += 1;
         self.note(&ended);
     }
 
@@ -126,6 +144,8 @@ impl Siege {
         while self.plan.chance.one_in(KILLED_AGAIN_ODDS) {
             let after = Duration::from_millis(self.plan.chance.between(1, START_MS));
             let ended = self.server.restart_and_kill(after);
+            let has_recovered = count(&ended.stderr, REPLAYED) > 0;
+            *if has_recovered { &mut self.recovered_kills } else { &mut self.early_kills } += 1;
             self.note(&ended);
         }
         self.server.restart();
@@ -163,8 +183,12 @@ impl Siege {
         clickhouse.resume();
     }
 
+    /// Kills that count.
+    fn kills(&self) -> u64 {
+        self.kills + self.recovered_kills
+    }
+
     fn note(&mut self, ended: &Ended) {
-        self.kills += 1;
         assert!(!ended.stderr.contains("panicked"), "{}: {}", self.plan.context, ended.stderr);
         self.delivered += count(&ended.stderr, DELIVERED);
         self.replayed += count(&ended.stderr, REPLAYED);
@@ -174,8 +198,11 @@ impl Siege {
     fn end(mut self, clickhouse: Option<&ClickHouse>) {
         let ledger = self.load.finish();
         println!(
-            "{} kills, {} batches before them, {} replays with records, {} torn tails; {}",
+            "{} kills when ready, {} when recovered, {} before; {} batches before them, {} replays with records, \
+             {} torn tails; {}",
             self.kills,
+            self.recovered_kills,
+            self.early_kills,
             self.delivered,
             self.replayed,
             self.torn,

@@ -1,11 +1,12 @@
 //! The schema of a ClickHouse database: from every earlier version, by several at once, and when it cannot be.
 
+use std::collections::BTreeMap;
 use std::thread;
 
-use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, Migrated};
-use telemetrics_schema::columns::reported;
+use telemetrics_collector::store::{ClickHouseStore, ClickHouseTarget, Migrated, SetupError};
+use telemetrics_schema::columns::{RECORDS, reported};
 use telemetrics_schema::ddl::create_records_table;
-use telemetrics_schema::migrations::{LATEST, MIGRATIONS, create_bookkeeping};
+use telemetrics_schema::migrations::{CURATION, LATEST, MIGRATIONS, create_bookkeeping};
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 use tokio::task::JoinSet;
@@ -37,13 +38,17 @@ fn address(database: &str) -> String {
 fn database_at(version: u32) -> String {
     let server = ClickHouse::shared();
     let database = server.create_database();
-    server.query(&within(&database, &create_bookkeeping()));
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version <= version) {
-        server.query(&within(&database, &migration.statement()));
-        note(&database, migration.version, "0.0.1");
-    }
-    fill(&database);
+    bring_to(server, &database, version);
     database
+}
+
+fn bring_to(server: &ClickHouse, database: &str, version: u32) {
+    server.query(&within(database, &create_bookkeeping()));
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version <= version) {
+        server.query(&within(database, &migration.statement()));
+        note(server, database, migration.version, "0.0.1");
+    }
+    fill(server, database);
 }
 
 /// A database as the program made it before there were migrations: the table alone, with a TTL.
@@ -53,36 +58,71 @@ fn database_without_migrations() -> String {
     let table = MIGRATIONS[0].statement();
     let ttl = "\nTTL toDateTime(ts_reception) + INTERVAL 35 DAY\nSETTINGS";
     server.query(&within(&database, &table.replace("\nSETTINGS", ttl)));
-    fill(&database);
+    fill(server, &database);
     database
 }
 
-fn note(database: &str, version: u32, program: &str) {
+fn note(server: &ClickHouse, database: &str, version: u32, program: &str) {
     let row = format!("({version}, 'a name', '{program}')");
-    ClickHouse::shared().query(&format!("INSERT INTO {database}.migrations (version, name, program) VALUES {row}"));
+    server.query(&format!("INSERT INTO {database}.migrations (version, name, program) VALUES {row}"));
 }
 
-fn fill(database: &str) {
-    ClickHouse::shared().query(&format!(
-        "INSERT INTO {database}.records (id, ts_reception, classification, severity, payload) \
-         SELECT number, now64(6), concat('a/b/', toString(number % 7)), 1 + number % 4, 'text' FROM numbers(1000)"
+/// Tables of the schema that the database has.
+fn tables(server: &ClickHouse, database: &str) -> Vec<String> {
+    // Those of collectors' numbers are no part of it.
+    let names = server.query(&format!(
+        "SELECT name FROM system.tables WHERE database = '{database}' AND NOT startsWith(name, 'collector_')"
     ));
+    names.lines().map(str::to_owned).collect()
 }
 
+fn fill(server: &ClickHouse, database: &str) {
+    for table in tables(server, database) {
+        let rows = match table.as_str() {
+            RECORDS => {
+                "(id, ts_reception, classification, severity, payload) \
+                 SELECT number, now64(6), concat('a/b/', toString(number % 7)), 1 + number % 4, 'text' \
+                 FROM numbers(1000)"
+            }
+            CURATION => {
+                "(sequence, time, who, nonce, what) \
+                 SELECT 1 + number, now64(6), 'ann', toString(number), 'nothing' FROM numbers(100)"
+            }
+            _ => continue,
+        };
+        server.query(&format!("INSERT INTO {database}.{table} {rows}"));
+    }
+}
+
+/// What records say, whatever the version of the schema.
 fn content(database: &str) -> String {
     let names: Vec<&str> = reported().iter().map(|column| column.name).collect();
     let names = names.join(", ");
     ClickHouse::shared().query(&format!("SELECT count(), sum(cityHash64({names})) FROM {database}.records"))
 }
 
-/// All that makes up the table, but its TTL.
-fn structure(database: &str) -> Vec<String> {
-    let server = ClickHouse::shared();
-    let of = format!("WHERE database = '{database}' AND table = 'records'");
+/// The rows of every table, as they are.
+fn rows(server: &ClickHouse, database: &str) -> BTreeMap<String, String> {
+    let rows = |table: &String| server.query(&format!("SELECT count(), sum(cityHash64(*)) FROM {database}.{table}"));
+    tables(server, database).into_iter().map(|table| (table.clone(), rows(&table))).collect()
+}
+
+/// All that makes up every table, but the TTL.
+fn structure(database: &str) -> BTreeMap<String, Vec<String>> {
+    structure_in(ClickHouse::shared(), database)
+}
+
+fn structure_in(server: &ClickHouse, database: &str) -> BTreeMap<String, Vec<String>> {
+    let tables = tables(server, database);
+    tables.into_iter().map(|table| (table.clone(), structure_of(server, database, &table))).collect()
+}
+
+fn structure_of(server: &ClickHouse, database: &str, table: &str) -> Vec<String> {
+    let of = format!("WHERE database = '{database}' AND table = '{table}'");
     let engine = server.query(&format!(
-        "SELECT engine_full FROM system.tables WHERE database = '{database}' AND name = 'records' FORMAT TSVRaw"
+        "SELECT engine_full FROM system.tables WHERE database = '{database}' AND name = '{table}' FORMAT TSVRaw"
     ));
-    let (keys, settings) = engine.trim_end().rsplit_once(" SETTINGS ").expect("settings");
+    let (keys, settings) = engine.trim_end().rsplit_once(" SETTINGS ").unwrap_or((engine.trim_end(), ""));
     let keys = keys.split(" TTL ").next().expect("keys");
     let mut settings: Vec<&str> = settings.split(", ").collect();
     settings.sort_unstable();
@@ -97,11 +137,15 @@ fn structure(database: &str) -> Vec<String> {
     ]
 }
 
-/// What the list of columns says that the table has to be.
-fn expected_structure() -> Vec<String> {
+/// What the list of columns says that the table of records has to be, and the others as their only statements make
+/// them.
+fn expected_structure() -> BTreeMap<String, Vec<String>> {
     let server = ClickHouse::shared();
     let database = server.create_database();
     server.query(&within(&database, &create_records_table(0)));
+    server.query(&within(&database, &create_bookkeeping()));
+    let curation = MIGRATIONS.iter().find(|migration| migration.name == CURATION).expect("the migration of its name");
+    server.query(&within(&database, &curation.statement()));
     structure(&database)
 }
 
@@ -120,12 +164,15 @@ async fn every_earlier_version_becomes_what_the_list_of_columns_says_and_keeps_i
     let mut databases: Vec<(u32, String)> = (1..=LATEST).map(|version| (version, database_at(version))).collect();
     databases.push((0, database_without_migrations()));
     for (version, database) in databases {
-        let before = content(&database);
+        let (before, curated) = (content(&database), rows(ClickHouse::shared(), &database).remove(CURATION));
         let migrated = store(&database).migrate().await.expect("migrated");
         let steps: Vec<u32> = migrated.applied.iter().map(|migration| migration.version).collect();
         assert_eq!((migrated.from, steps), (version, (version + 1..=LATEST).collect()));
         assert_eq!(structure(&database), expected, "from version {version}");
         assert_eq!(content(&database), before, "from version {version}");
+        if curated.is_some() {
+            assert_eq!(rows(ClickHouse::shared(), &database).remove(CURATION), curated, "from version {version}");
+        }
         assert_eq!(applied(&database), all_versions());
         store(&database).check().await.expect("as it should be");
     }
@@ -177,7 +224,7 @@ fn two_servers_that_start_together_on_an_empty_database_both_serve() {
 #[test]
 fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     let database = database_at(1);
-    note(&database, LATEST + 1, "9.8.7");
+    note(ClickHouse::shared(), &database, LATEST + 1, "9.8.7");
     let (before, url) = (structure(&database), address(&database));
     let listen = ["--listen", "127.0.0.1:0"];
     let roles = ["serve", "collector", "web"].map(|role| [&[role][..], &listen].concat());
@@ -201,9 +248,8 @@ fn a_migration_that_fails_leaves_what_was_and_says_what_to_do() {
     // A table that cannot do what the next migration asks for.
     server.query(&format!("RENAME TABLE {database}.records TO {proper}.records"));
     server.query(&format!("CREATE TABLE {database}.records ENGINE = Log AS SELECT * FROM {proper}.records"));
-    let (shown, before) = (format!("SHOW CREATE TABLE {database}.records"), content(&database));
-    let definition = server.query(&shown);
-    let url = address(&database);
+    let state = || (structure(&database), rows(server, &database));
+    let (before, url) = (state(), address(&database));
     let failed = ended(&["migrate", "--clickhouse", &url]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     for part in [
@@ -214,10 +260,7 @@ fn a_migration_that_fails_leaves_what_was_and_says_what_to_do() {
     ] {
         assert!(failed.stderr.contains(part), "{part}: {}", failed.stderr);
     }
-    assert_eq!(
-        (server.query(&shown), content(&database), applied(&database)),
-        (definition, before.clone(), "1".into())
-    );
+    assert_eq!((state(), applied(&database)), (before, "1".into()));
 
     // Records are accepted meanwhile, and delivered as soon as the cause is mended.
     let serving = Server::start_with_config(PROGRAM, "[drain]\nbatch_age_ms = 50\n", &["--clickhouse", &url]);
@@ -232,6 +275,76 @@ fn a_migration_that_fails_leaves_what_was_and_says_what_to_do() {
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(done.stdout.contains(&format!("schema version {LATEST}")), "{}", done.stdout);
     assert_eq!(structure(&database), expected_structure());
+}
+
+/// A column without which a migration cannot do the last or a later part of what it has to.
+const OBSTACLES: [(u32, &str); 4] = [(2, "payload"), (3, "host_type"), (4, "payload"), (6, "reason")];
+
+/// Migrations that make a table.
+const MAKING_TABLES: [(u32, &str); 2] = [(1, "first"), (5, "fifth")];
+
+#[test]
+fn every_migration_is_among_those_that_fail_here() {
+    let mut versions: Vec<u32> = OBSTACLES.iter().chain(&MAKING_TABLES).map(|(version, _)| *version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, MIGRATIONS.iter().map(|migration| migration.version).collect::<Vec<_>>());
+}
+
+fn assert_failed(outcome: Result<Migrated, SetupError>, expected: u32) {
+    match outcome {
+        Err(SetupError::Failed { version, at, .. }) => assert_eq!((version, at), (expected, expected - 1)),
+        other => panic!("migration {expected} has to fail: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_in_one_of_its_parts_leaves_all_tables_as_they_were() {
+    let (server, expected) = (ClickHouse::shared(), expected_structure());
+    for (version, column) in OBSTACLES {
+        let database = database_at(version - 1);
+        let reported = content(&database);
+        let rename = |from: &str, to: &str| {
+            server.query(&format!("ALTER TABLE {database}.records RENAME COLUMN `{from}` TO `{to}`"));
+        };
+        rename(column, "elsewhere");
+        let state = || (structure(&database), rows(server, &database), applied(&database));
+        let before = state();
+        assert_failed(store(&database).migrate().await, version);
+        assert_eq!(state(), before, "migration {version}");
+        rename("elsewhere", column);
+        store(&database).migrate().await.expect("migrated");
+        assert_eq!((structure(&database), content(&database)), (expected.clone(), reported), "migration {version}");
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_may_not_make_its_table_leaves_all_others_as_they_were() {
+    let expected = expected_structure();
+    let grants: Vec<String> = MAKING_TABLES
+        .iter()
+        .map(|(_, database)| format!("<query>GRANT CREATE TABLE ON {database}.migrations</query>"))
+        .collect();
+    let server = ClickHouse::start_with_users(&format!(
+        "<weak><password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
+         <grants><query>GRANT SELECT, INSERT, ALTER ON *.*</query><query>GRANT TABLE ENGINE ON *</query>{}</grants>\
+         </weak>",
+        grants.concat()
+    ));
+    for (version, database) in MAKING_TABLES {
+        server.query(&format!("CREATE DATABASE {database}"));
+        bring_to(&server, database, version - 1);
+        let store = |user: &str| {
+            let (database, user) = (database.to_owned(), user.to_owned());
+            let target = ClickHouseTarget { database, user, ..ClickHouseTarget::new(server.url()) };
+            ClickHouseStore::new(&target, RetentionPolicy::off())
+        };
+        let state = || (structure_in(&server, database), rows(&server, database));
+        let before = state();
+        assert_failed(store("weak").migrate().await, version);
+        assert_eq!(state(), before, "migration {version}");
+        store("default").migrate().await.expect("migrated");
+        assert_eq!(structure_in(&server, database), expected, "migration {version}");
+    }
 }
 
 #[test]

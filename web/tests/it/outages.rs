@@ -7,7 +7,7 @@ use std::time::Duration;
 use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 
-use crate::load::{Faults, Load, Plan, in_clickhouse, in_server};
+use crate::load::{Faults, Load, Plan, SENDERS_PER_STYLE, in_clickhouse, in_server};
 use crate::servers::{PROGRAM, accepted, ids, metric, records};
 
 /// A question does not wait for a store that is away.
@@ -76,34 +76,47 @@ fn assert_delivered_once(server: &Server, clickhouse: &ClickHouse, posted: &BTre
     assert_eq!(counts.trim_end(), format!("{0}\t{0}", posted.len()));
 }
 
-/// Sets how long an outage under load takes, in seconds.
+/// Sets how long each outage under load takes, in seconds.
 const OUTAGE_VARIABLE: &str = "TELEMETRICS_TEST_OUTAGE_S";
-const OUTAGE_S: u64 = 3;
+const SHORT: Outage = Outage { seconds: 3, senders_per_style: SENDERS_PER_STYLE };
+/// Fewer senders, because what they sent has to be compared afterwards.
+const LONG: Outage = Outage { seconds: 60, senders_per_style: 1 };
 /// Acknowledged records that wait for the store at the end of an outage.
 const PENDING_MIN: u64 = 500;
 
 #[test]
 fn senders_do_not_notice_a_clickhouse_that_died() {
     let mut clickhouse = ClickHouse::start();
-    outage_under_load(&mut clickhouse, ClickHouse::kill, ClickHouse::restart);
+    outage_under_load(&mut clickhouse, SHORT, ClickHouse::kill, ClickHouse::restart);
 }
 
 #[test]
 fn senders_do_not_notice_a_clickhouse_that_hangs() {
     let mut clickhouse = ClickHouse::start();
-    outage_under_load(&mut clickhouse, |clickhouse| clickhouse.pause(), |clickhouse| clickhouse.resume());
+    outage_under_load(&mut clickhouse, SHORT, |clickhouse| clickhouse.pause(), |clickhouse| clickhouse.resume());
 }
 
 #[test]
-fn senders_do_not_notice_a_clickhouse_that_answers_with_errors() {
+fn senders_do_not_notice_a_clickhouse_whose_table_is_gone() {
     let mut clickhouse = ClickHouse::start();
     let rename = |from: &str, to: &str| format!("RENAME TABLE telemetry.{from} TO telemetry.{to}");
     let (away, back) = (rename("records", "elsewhere"), rename("elsewhere", "records"));
-    outage_under_load(&mut clickhouse, sql(&away), sql(&back));
+    outage_under_load(&mut clickhouse, SHORT, sql(&away), sql(&back));
+}
+
+#[test]
+fn senders_do_not_notice_a_clickhouse_that_refuses_for_a_minute() {
+    let mut clickhouse = ClickHouse::start();
     let limit = |setting: &str| format!("ALTER TABLE telemetry.records {setting}");
     let (few, usual) =
         (limit("MODIFY SETTING parts_to_throw_insert = 1"), limit("RESET SETTING parts_to_throw_insert"));
-    outage_under_load(&mut clickhouse, sql(&few), sql(&usual));
+    outage_under_load(&mut clickhouse, LONG, sql(&few), sql(&usual));
+}
+
+#[derive(Clone, Copy)]
+struct Outage {
+    seconds: u64,
+    senders_per_style: usize,
 }
 
 fn sql(query: &str) -> impl FnOnce(&mut ClickHouse) {
@@ -112,14 +125,14 @@ fn sql(query: &str) -> impl FnOnce(&mut ClickHouse) {
 
 fn outage_under_load(
     clickhouse: &mut ClickHouse,
+    Outage { seconds, senders_per_style }: Outage,
     begin: impl FnOnce(&mut ClickHouse),
     end: impl FnOnce(&mut ClickHouse),
 ) {
-    let seconds = std::env::var(OUTAGE_VARIABLE).map_or(OUTAGE_S, |text| text.parse().expect("a number of seconds"));
-    clickhouse.query("DROP DATABASE IF EXISTS telemetry SYNC");
+    let seconds = std::env::var(OUTAGE_VARIABLE).map_or(seconds, |text| text.parse().expect("a number of seconds"));
     let mut plan = Plan::new();
     let server = Server::start_with_config(PROGRAM, &plan.config(), &["--clickhouse", &address(clickhouse)]);
-    let load = Load::start(&mut plan, Faults::Wrong);
+    let load = Load::start_with(&mut plan, Faults::Wrong, senders_per_style);
     load.aim_at(&server);
     server.process().wait_for_error(|line| line.contains("delivered a batch").then_some(()));
     begin(clickhouse);

@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use telemetrics_schema::CollectorNumber;
-use telemetrics_schema::ddl::quoted;
+use telemetrics_schema::migrations::create_claim;
 
 use super::connection::{Connection, Failure};
 use super::setup::SetupError;
+use crate::directory;
 
 /// The server's number for a table that is there already.
 const TABLE_ALREADY_EXISTS: u32 = 57;
@@ -33,8 +34,7 @@ impl Claim {
         if let Some((other, since)) = holder(connection, &table).await? {
             return self.compare(connection, &owner, &other, since);
         }
-        let sql = format!("CREATE TABLE `{table}` (`id` Int64) ENGINE = Null COMMENT {}", quoted(&owner));
-        match connection.execute(&sql).await {
+        match connection.execute(&create_claim(&table, &owner)).await {
             Ok(()) => Ok(()),
             // Another one was faster, or our own answer was lost before.
             Err(Failure::Refused { code: Some(TABLE_ALREADY_EXISTS), .. }) => {
@@ -86,7 +86,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(format!("{text}\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    path.parent().map_or(Ok(()), directory::sync)
 }
 
 fn no_answer(question: &str) -> SetupError {

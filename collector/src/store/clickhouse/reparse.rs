@@ -15,6 +15,7 @@ use telemetrics_schema::attributes::ATTRIBUTES;
 use telemetrics_schema::columns::{RECORDS, derived_columns};
 use telemetrics_schema::ddl::quoted;
 use telemetrics_schema::layout::date_text;
+use telemetrics_schema::migrations::create_reparse;
 use telemetrics_schema::payload::Derived;
 use telemetrics_schema::rollups::{Rollup, Scope};
 
@@ -54,14 +55,8 @@ impl ClickHouseStore {
         delete_left_behind(&connection).await?;
         let drawn: Vec<String> = connection.fetch("SELECT replaceAll(toString(generateUUIDv4()), '-', '')").await?;
         let name = drawn.into_iter().next().ok_or_else(|| unavailable("no name for a table"))?;
-        let columns = derived_columns().iter().map(|column| format!("`{}` {}", column.name, column.kind.clickhouse()));
-        let columns = columns.collect::<Vec<_>>().join(", ");
         let table = format!("{PREFIX}{name}");
-        connection
-            .execute(&format!(
-                "CREATE TABLE `{table}` (`id` Int64, {columns}, `known` UInt8) ENGINE = Join(ANY, LEFT, id)"
-            ))
-            .await?;
+        connection.execute(&create_reparse(&table)).await?;
         Ok(Reparse { connection, table })
     }
 }

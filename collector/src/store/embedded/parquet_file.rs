@@ -18,7 +18,8 @@ use telemetrics_schema::columns::{COLUMNS, record_schema};
 
 use super::rollup_file::RollupWriter;
 use super::summary::Summary;
-use super::synced_files::{sync_directory, sync_file_and_directory};
+use super::synced_files::sync_file_and_directory;
+use crate::directory::durable_below;
 use crate::store::StoreError;
 
 /// Rows of a row group: what a reader skips or reads as one.
@@ -81,7 +82,7 @@ impl FileWriter {
         zstd_level: i32,
     ) -> Result<Self, StoreError> {
         let path = directory.join(name);
-        make_directory(&path)?;
+        durable_below(directory, path.parent().unwrap_or(directory)).map_err(unavailable)?;
         let file = File::create(&path).map_err(unavailable)?;
         let properties = properties(row_group_bytes, zstd_level)?;
         let writer = ArrowWriter::try_new(file, record_schema(), Some(properties)).map_err(unavailable)?;
@@ -123,16 +124,6 @@ pub(super) fn write(
         file.write(&parsed_batch(rows, parsers).map_err(unavailable)?)?;
     }
     file.finish()
-}
-
-fn make_directory(path: &Path) -> Result<(), StoreError> {
-    let directory = path.parent().ok_or_else(|| unavailable("a file without a directory"))?;
-    let is_new = !directory.exists();
-    fs::create_dir_all(directory).map_err(unavailable)?;
-    if is_new && let Some(table) = directory.parent() {
-        sync_directory(table).map_err(unavailable)?;
-    }
-    Ok(())
 }
 
 fn sorted(records: &[Arc<Record>]) -> Vec<&Record> {

@@ -42,6 +42,7 @@ impl RollupWriter {
 
     fn with_memory(directory: &Path, data_file: &str, memory_bytes_max: usize) -> Result<Self, StoreError> {
         let path = directory.join(rollup_file(data_file));
+        // Not synced, as the file's own name is not: see the module.
         fs::create_dir_all(path.parent().unwrap_or(directory)).map_err(unavailable)?;
         let file = File::create(unfinished(&path)).map_err(unavailable)?;
         let writer = ArrowWriter::try_new(file, file_schema(), Some(properties()?)).map_err(unavailable)?;

@@ -22,6 +22,8 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use crate::directory;
+
 const STORE: &str = "synced local files";
 
 /// See the module. Rooted at `/`, like the store that it wraps.
@@ -72,6 +74,8 @@ impl ObjectStore for SyncedFiles {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let target = self.files.path_to_filesystem(location)?;
+        let path = target.clone();
+        run(move || parent(&path).and_then(make_directory).map_err(generic)).await?;
         let upload = self.files.put_multipart_opts(location, options).await?;
         Ok(Box::new(SyncedUpload { upload, target }))
     }
@@ -110,8 +114,10 @@ impl ObjectStore for SyncedFiles {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.files.copy_opts(from, to, options).await?;
         let target = self.files.path_to_filesystem(to)?;
+        let path = target.clone();
+        run(move || parent(&path).and_then(make_directory).map_err(generic)).await?;
+        self.files.copy_opts(from, to, options).await?;
         run(move || sync_file_and_directory(&target).map_err(generic)).await
     }
 }
@@ -143,7 +149,7 @@ impl MultipartUpload for SyncedUpload {
 /// Writes the whole payload beside the target, syncs it, and only then gives it its name: never a torn file.
 fn place(target: &FilePath, temporary: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
     let directory = parent(target)?;
-    fs::create_dir_all(directory)?;
+    make_directory(directory)?;
     let written = write_synced(temporary, payload)
         .and_then(|()| if create { fs::hard_link(temporary, target) } else { fs::rename(temporary, target) });
     if create || written.is_err() {
@@ -151,7 +157,7 @@ fn place(target: &FilePath, temporary: &FilePath, payload: &PutPayload, create: 
         let _ = fs::remove_file(temporary);
     }
     written?;
-    sync_directory(directory)
+    directory::sync(directory)
 }
 
 fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
@@ -165,12 +171,12 @@ fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
 /// Makes a finished file and its name survive a power cut.
 pub(crate) fn sync_file_and_directory(path: &FilePath) -> io::Result<()> {
     File::open(path)?.sync_all()?;
-    sync_directory(parent(path)?)
+    directory::sync(parent(path)?)
 }
 
-/// Makes the names in a directory survive a power cut.
-pub(crate) fn sync_directory(path: &FilePath) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// Those of the table are made when it is opened, so that a commit does not have to look at them.
+fn make_directory(path: &FilePath) -> io::Result<()> {
+    if path.is_dir() { Ok(()) } else { directory::durable(path) }
 }
 
 fn parent(path: &FilePath) -> io::Result<&FilePath> {

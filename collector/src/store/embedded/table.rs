@@ -23,11 +23,15 @@ use url::Url;
 
 use super::data_file::DataFile;
 use super::parquet_file::Written;
+use crate::directory::{durable, durable_below};
 use crate::store::StoreError;
 
 /// How long the log of changes goes back, and how long it names files that were removed. Nothing of ours asks for an
 /// old version; other programs have to open the one that they want within this time.
 pub(super) const LOG_AGE: &str = "interval 1 days";
+
+/// Directory of the log inside the table, as the format has it.
+const LOG: &str = "_delta_log";
 
 /// The table in one directory; nobody else writes it.
 pub(super) struct Table {
@@ -55,9 +59,10 @@ pub(super) struct RemovedFile {
 impl Table {
     /// Opens the table in `directory`, or creates an empty one, through `files`.
     pub(super) async fn open(directory: &Path, files: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory).map_err(unavailable)?;
+        durable(directory).map_err(unavailable)?;
         let directory = directory.canonicalize().map_err(unavailable)?;
         let lock = lock(&directory)?;
+        durable_below(&directory, &directory.join(LOG)).map_err(unavailable)?;
         let mut table = handle(&directory, files)?;
         if has_log(&directory)? {
             table.load().await.map_err(unavailable)?;
@@ -184,7 +189,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
 
 /// Whether a first commit was made: a crash before it leaves at most an empty directory.
 fn has_log(directory: &Path) -> Result<bool, StoreError> {
-    let log = directory.join("_delta_log");
+    let log = directory.join(LOG);
     let is_commit = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|kind| kind == "json");
     match std::fs::read_dir(log) {
         Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| is_commit(&entry)))),

@@ -21,7 +21,7 @@ use sender::{Sender, Style};
 pub(crate) use stored::{Stored, in_clickhouse, in_server};
 
 /// Senders of each style.
-const SENDERS_PER_STYLE: usize = 4;
+pub(crate) const SENDERS_PER_STYLE: usize = 4;
 
 /// Small segments and batches, so that all that they go through happens all the time.
 const BUSY: &str = "[journal]\nsegment_bytes = 4_194_304\n[drain]\nbatch_rows = 1_000\nbatch_age_ms = 10\n";
@@ -85,6 +85,11 @@ struct Target {
 impl Load {
     /// Senders that wait for an address.
     pub(crate) fn start(plan: &mut Plan, faults: Faults) -> Self {
+        Self::start_with(plan, faults, SENDERS_PER_STYLE)
+    }
+
+    /// As [`Load::start`], with so many senders of each style.
+    pub(crate) fn start_with(plan: &mut Plan, faults: Faults, senders_per_style: usize) -> Self {
         let shared = Arc::new(Shared {
             telemetry_id: plan.telemetry_id.clone(),
             faults,
@@ -94,7 +99,7 @@ impl Load {
             acknowledged: AtomicU64::new(0),
             unavailable: AtomicU64::new(0),
         });
-        let styles = (0..SENDERS_PER_STYLE).flat_map(|_| Style::ALL);
+        let styles = (0..senders_per_style).flat_map(|_| Style::ALL);
         let senders = styles.map(|style| {
             let sender = Sender::new(Arc::clone(&shared), style, plan.chance.fork());
             thread::spawn(move || sender.run())

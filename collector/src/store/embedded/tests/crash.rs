@@ -45,11 +45,12 @@ fn expected() -> Vec<i64> {
     (0..70).filter(|id| *id >= 30 || id % 3 != 0).collect()
 }
 
-/// A pass, a batch of the drain, and another pass when the log is old.
-async fn work(rig: &Rig, files: Arc<FailingFiles>) -> Result<(), StoreError> {
+/// A pass, a batch of the drain, and another pass when the log is old. Says when the batch was delivered.
+async fn work(rig: &Rig, files: Arc<FailingFiles>, delivered: &mut bool) -> Result<(), StoreError> {
     let mut store = EmbeddedStore::open_through(&rig.table(), CollectorNumber::default(), files).await?;
     rig.maintenance(&store).pass().await?;
     deliver(&mut store).await?;
+    *delivered = true;
     rig.at(NOON + 4 * US_PER_DAY + US_PER_DAY / 4);
     rig.maintenance(&store).pass().await
 }
@@ -79,18 +80,33 @@ async fn assert_whole(rig: &Rig, store: &EmbeddedStore, what: &str) {
     rig.assert_rollups(what).await;
 }
 
-async fn dies_in_every_write(last_is_done: bool) {
+/// What dies with the process.
+#[derive(Clone, Copy, PartialEq)]
+enum Dies {
+    Process,
+    /// Names that were not synced are gone, too.
+    Machine,
+}
+
+async fn dies_in_every_write(dies: Dies, last_is_done: bool) {
     let prepared = prepared().await;
     for writes in 0..OPERATIONS_MAX {
         let (rig, what) = (prepared.copy(), format!("dead after {writes} writes"));
+        let power = rig.power();
         let files = Arc::new(FailingFiles::new(Fault::Death, writes, last_is_done));
-        let outcome = work(&rig, Arc::clone(&files)).await;
+        let mut delivered = false;
+        let outcome = work(&rig, Arc::clone(&files), &mut delivered).await;
         assert_eq!(outcome.is_err(), files.failed(), "{what}: {outcome:?}");
+        if dies == Dies::Machine {
+            power.cut();
+        }
         let there = rig.ids().await;
-        assert!(expected().iter().all(|id| there.contains(id) || *id >= 60), "{what}: {there:?}");
+        let has_to_be_there = |id: &i64| *id < 60 || delivered;
+        assert!(expected().iter().all(|id| there.contains(id) || !has_to_be_there(id)), "{what}: {there:?}");
         assert!(there.windows(2).all(|pair| pair[0] < pair[1]), "{what}: {there:?}");
         rig.assert_rollups_agree(&what).await;
-        work(&rig, Arc::new(FailingFiles::new(Fault::Death, i64::MAX, false))).await.expect("the work");
+        let files_that_work = Arc::new(FailingFiles::new(Fault::Death, i64::MAX, false));
+        work(&rig, files_that_work, &mut delivered).await.expect("the work");
         assert_whole(&rig, &rig.open().await, &what).await;
         if !files.failed() {
             return;
@@ -101,12 +117,17 @@ async fn dies_in_every_write(last_is_done: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_before_a_write() {
-    dies_in_every_write(false).await;
+    dies_in_every_write(Dies::Process, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_after_a_write() {
-    dies_in_every_write(true).await;
+    dies_in_every_write(Dies::Process, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_power_after_a_write() {
+    dies_in_every_write(Dies::Machine, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

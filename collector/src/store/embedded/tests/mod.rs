@@ -4,5 +4,6 @@ mod compaction;
 mod counts;
 mod crash;
 mod model;
+mod power;
 mod retention;
 pub(super) mod rig;

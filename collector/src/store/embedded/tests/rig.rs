@@ -38,6 +38,7 @@ use super::super::EmbeddedStore;
 use super::super::maintenance::{Maintenance, MaintenanceSettings};
 use super::super::merge::open;
 use super::super::synced_files::SyncedFiles;
+use crate::directory::power::Power;
 use crate::drain::Batch;
 
 /// The day that most tests play on.
@@ -77,7 +78,12 @@ impl Rig {
     }
 
     pub(super) fn table(&self) -> PathBuf {
-        self.directory.path().join("records")
+        self.directory.path().join("data/records")
+    }
+
+    /// The power of the disk that the table is on, with the directories above it.
+    pub(super) fn power(&self) -> Power {
+        Power::of(self.directory.path())
     }
 
     pub(super) fn at(&self, now_us: i64) {
@@ -211,7 +217,7 @@ fn summed(batches: impl Iterator<Item = RecordBatch>) -> BTreeMap<String, (i64, 
 }
 
 fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a directory");
+    fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {

@@ -39,7 +39,15 @@ pub type Contents = BTreeMap<(i32, i64), Content>;
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn contents(view: &View, days: RangeInclusive<i32>) -> Result<Contents, Error> {
-    grouped(of_days(view, &days)?, lit(0_i64)).await
+    read(contents_plan(view, &days)?).await
+}
+
+/// The plan of [`contents`]: day, collector, number of records, smallest and greatest identifier, 0.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn contents_plan(view: &View, days: &RangeInclusive<i32>) -> Result<DataFrame, Error> {
+    grouped(of_days(view, days)?, lit(0_i64))
 }
 
 /// What the store has of one day up to the identifier `last`, with checksums: reads all columns.
@@ -47,7 +55,15 @@ pub async fn contents(view: &View, days: RangeInclusive<i32>) -> Result<Contents
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn checksums(view: &View, day: i32, last: RecordId) -> Result<Contents, Error> {
-    grouped(of_days(view, &(day..=day))?.filter(col("id").lt_eq(lit(last.0)))?, record_checksum()).await
+    read(checksums_plan(view, day, last)?).await
+}
+
+/// The plan of [`checksums`]: as [`contents_plan`], with the checksum behind.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn checksums_plan(view: &View, day: i32, last: RecordId) -> Result<DataFrame, Error> {
+    grouped(of_days(view, &(day..=day))?.filter(col("id").lt_eq(lit(last.0)))?, record_checksum())
 }
 
 /// How many records of a day have identifiers in `ids`.
@@ -55,7 +71,7 @@ pub async fn checksums(view: &View, day: i32, last: RecordId) -> Result<Contents
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn count_of(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<u64, Error> {
-    Ok(in_range(view, day, ids)?.count().await? as u64)
+    Ok(range_plan(view, day, ids)?.count().await? as u64)
 }
 
 /// The records of a day with identifiers in `ids`, in the order of these; `None` when their text has more than
@@ -69,7 +85,7 @@ pub async fn records_of(
     ids: &RangeInclusive<i64>,
     text_bytes: usize,
 ) -> Result<Option<Vec<Record>>, Error> {
-    let mut batches = in_range(view, day, ids)?.execute_stream().await?;
+    let mut batches = range_plan(view, day, ids)?.execute_stream().await?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(batch) = batches.try_next().await? {
         for record in from_batch(&batch)? {
@@ -91,27 +107,35 @@ fn of_days(view: &View, days: &RangeInclusive<i32>) -> Result<DataFrame, Error> 
     Ok(view.records()?.filter(received.clone().gt_eq(begin(first)).and(received.lt(begin(behind))))?)
 }
 
-pub(super) fn in_range(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<DataFrame, Error> {
+/// The plan of [`records_of`]: the records in no order.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn range_plan(view: &View, day: i32, ids: &RangeInclusive<i64>) -> Result<DataFrame, Error> {
     let id = col("id");
     Ok(of_days(view, &(day..=day))?.filter(id.clone().gt_eq(lit(*ids.start())).and(id.lt_eq(lit(*ids.end()))))?)
 }
 
-async fn grouped(records: DataFrame, checksum: Expr) -> Result<Contents, Error> {
+fn grouped(records: DataFrame, checksum: Expr) -> Result<DataFrame, Error> {
     // Remainders instead of shifts: ClickHouse computes them equally.
     let collector = col("id") % lit(RecordId::COLLECTOR_CYCLE) - col("id") % lit(RecordId::SEQUENCE_PER_MS);
     let day = cast(col("ts_reception"), DataType::Date32);
     let rows =
         records.select(vec![day.alias("day"), collector.alias("collector"), col("id"), checksum.alias("checksum")])?;
     let aggregates = vec![count(lit(1_i64)), min(col("id")), max(col("id")), bit_xor(col("checksum"))];
-    let rows = rows.aggregate(vec![col("day"), col("collector")], aggregates)?;
+    Ok(rows.aggregate(vec![col("day"), col("collector")], aggregates)?)
+}
+
+async fn read(rows: DataFrame) -> Result<Contents, Error> {
     let mut contents = Contents::new();
     for batch in rows.collect().await? {
-        read(&batch, &mut contents).ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;
+        read_rows(&batch, &mut contents)
+            .ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;
     }
     Ok(contents)
 }
 
-fn read(batch: &RecordBatch, contents: &mut Contents) -> Option<()> {
+fn read_rows(batch: &RecordBatch, contents: &mut Contents) -> Option<()> {
     let days = batch.column(0).as_primitive_opt::<Date32Type>()?;
     let number = |column: usize| Some(batch.column(column).as_primitive_opt::<Int64Type>()?.values());
     let (collectors, counts, firsts, lasts, checksums) = (number(1)?, number(2)?, number(3)?, number(4)?, number(5)?);

@@ -18,6 +18,7 @@ use super::counts::numbers;
 use super::grouped::grouped;
 use super::keys::text_at;
 use super::source;
+use crate::build_order::build_order;
 use crate::crashes::{Guilty, StackBook};
 use crate::error::Error;
 use crate::filter::{RecordFilter, text};
@@ -69,7 +70,7 @@ pub struct Group {
     pub first_seen: TimestampUs,
     /// When the last one was received.
     pub last_seen: TimestampUs,
-    /// By build, ordered by system and by name.
+    /// By build: systems by name, and of each the oldest build first.
     pub builds: Vec<OfBuild>,
     /// Records by classification, the largest first.
     pub classifications: Vec<(String, u64)>,
@@ -227,13 +228,15 @@ fn group(guilty: Guilty, sum: Sum<'_>) -> Group {
     classifications.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let mut stack_ids: Vec<i64> = sum.stacks.into_iter().collect();
     stack_ids.sort_unstable();
+    let mut builds: Vec<OfBuild> = sum.builds.into_iter().map(of_build).collect();
+    builds.sort_by(|a, b| a.system_name.cmp(&b.system_name).then_with(|| build_order(&a.build, &b.build)));
     Group {
         guilty,
         records: sum.records,
         machines: 0,
         first_seen: TimestampUs::default(),
         last_seen: TimestampUs::default(),
-        builds: sum.builds.into_iter().map(of_build).collect(),
+        builds,
         classifications,
         stack_ids,
     }
@@ -353,5 +356,16 @@ mod tests {
         let hidden = HashSet::from([1]);
         assert_eq!(put_together(&cells, &guilties, Wanted::Largest(5, &hidden)).records, 3);
         assert_eq!(put_together(&cells, &guilties, Wanted::One(2)).groups[0].records, 3);
+    }
+
+    #[test]
+    fn builds_are_in_the_order_of_their_versions_system_by_system() {
+        let of = |system: &str, build| Cell { system_name: system.to_owned(), ..cell(build, 10, 1) };
+        let cells = [of("b", "2"), of("a", "10"), of("a", "9"), of("a", "12.10"), of("a", "12.9"), of("b", "1")];
+        let none = HashSet::new();
+        let found = put_together(&cells, &HashMap::from([(10, guilty(1))]), Wanted::Largest(1, &none));
+        let builds: Vec<_> =
+            found.groups[0].builds.iter().map(|of| (of.system_name.as_str(), of.build.as_str())).collect();
+        assert_eq!(builds, [("a", "9"), ("a", "10"), ("a", "12.9"), ("a", "12.10"), ("b", "1"), ("b", "2")]);
     }
 }

@@ -12,7 +12,7 @@ use telemetrics_schema::attributes::{ATTRIBUTES, Parsers};
 use telemetrics_schema::batch::derived_anew;
 use telemetrics_schema::payload::{CRASH_CLASSES, Derived};
 
-use super::contents::in_range;
+use super::contents::range_plan;
 use crate::error::Error;
 use crate::filter::{ClassPattern, text};
 use crate::view::View;
@@ -35,7 +35,7 @@ pub async fn candidates(
     ids: &RangeInclusive<i64>,
     derivation: &Derivation<'_>,
 ) -> Result<u64, Error> {
-    Ok(of_range(view, day, ids, derivation)?.count().await? as u64)
+    Ok(plan(view, day, ids, derivation)?.count().await? as u64)
 }
 
 /// Those that have to be changed, with what is derived from them.
@@ -48,7 +48,7 @@ pub async fn outdated(
     ids: &RangeInclusive<i64>,
     derivation: &Derivation<'_>,
 ) -> Result<Vec<(RecordId, Derived)>, Error> {
-    let mut batches = of_range(view, day, ids, derivation)?.execute_stream().await?;
+    let mut batches = plan(view, day, ids, derivation)?.execute_stream().await?;
     let mut outdated = Vec::new();
     while let Some(batch) = batches.try_next().await? {
         let (anew, changed) = derived_anew(&batch, derivation.parsers)?;
@@ -60,7 +60,11 @@ pub async fn outdated(
     Ok(outdated)
 }
 
-fn of_range(view: &View, day: i32, ids: &RangeInclusive<i64>, derivation: &Derivation<'_>) -> Result<DataFrame, Error> {
+/// The plan of both: the records with identifiers in `ids` that may have to be changed.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn plan(view: &View, day: i32, ids: &RangeInclusive<i64>, derivation: &Derivation<'_>) -> Result<DataFrame, Error> {
     let has_stack = col("classification").in_list(CRASH_CLASSES.map(text).to_vec(), false);
     // A pattern without a predicate is one of every class.
     let is_parsed = derivation.classes.iter().map(|class| class.predicate().unwrap_or_else(|| lit(true)));
@@ -72,7 +76,7 @@ fn of_range(view: &View, day: i32, ids: &RangeInclusive<i64>, derivation: &Deriv
         col("reason").not_eq(text("")),
         col(ATTRIBUTES).not_eq(text("")),
     ];
-    Ok(in_range(view, day, ids)?.filter(is_set.into_iter().fold(has_class, Expr::or))?)
+    Ok(range_plan(view, day, ids)?.filter(is_set.into_iter().fold(has_class, Expr::or))?)
 }
 
 /// A row of a batch with the schema of records.

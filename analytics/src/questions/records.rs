@@ -169,6 +169,20 @@ pub fn page_plan(
     plan_within(view, filter, request, fields, Reach::All)
 }
 
+/// The plan of the first attempt at a page, which looks at the newest records alone where that is likely to be enough;
+/// later ones look farther back, the last one as [`page_plan`] does.
+///
+/// # Errors
+/// [`Error::Internal`] when the plan cannot be made.
+pub fn near_page_plan(
+    view: &View,
+    filter: &RecordFilter,
+    request: &PageRequest,
+    fields: Fields,
+) -> Result<DataFrame, Error> {
+    plan_within(view, filter, request, fields, Reach::first(filter, request.cursor.as_ref(), view.now()))
+}
+
 fn plan_within(
     view: &View,
     filter: &RecordFilter,

@@ -292,7 +292,7 @@ table! {
         /// When the last one was received.
         #[schema(format = DateTime)]
         last_seen: String,
-        /// By build of a system.
+        /// By build of a system: systems by name, and of each the oldest build first.
         builds: Vec<CrashesOfBuild>,
         /// By class, the largest first.
         classifications: Vec<ClassificationRow>,
@@ -317,7 +317,7 @@ pub struct CrashesOfBuild {
 pub struct GuiltyDetails {
     /// As in the list, without `builds`.
     guilty: serde_json::Map<String, serde_json::Value>,
-    /// By build of a system.
+    /// By build of a system: systems by name, and of each the oldest build first.
     builds: Vec<CrashesOfBuild>,
     /// By machine and build, those with most records first.
     machines: Vec<CrashesOfMachine>,

@@ -154,6 +154,14 @@ impl Server {
         self.running.take().expect("a server that runs").process.terminate()
     }
 
+    /// Waits until it has ended after a signal of the test; the directory stays.
+    ///
+    /// # Panics
+    /// When it is not running or does not end.
+    pub fn ended(&mut self) -> Ended {
+        self.running.take().expect("a server that runs").process.wait()
+    }
+
     /// Asks it to stop (SIGTERM), and kills it `after` that unless it is gone by then; the directory stays.
     ///
     /// # Panics

@@ -1,4 +1,5 @@
-//! Keeps pages of other sites from editing through the browser of somebody who may: their requests look like his own.
+//! Keeps pages of other sites from editing, and from asking what costs much, through the browser of somebody who may:
+//! their requests look like his own.
 //!
 //! Our pages say `Referrer-Policy: same-origin`: with `no-referrer`, browsers send `Origin: null` from our own forms.
 
@@ -14,7 +15,7 @@ use crate::peer::Peer;
 /// What browsers say about where a request comes from; pages cannot set it.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Answers 403 to what a page of another site sends to change something. It may lead here and read what is public.
+/// Answers 403 to what a page of another site sends other than to read. It may lead here and read what is public.
 pub async fn same_site_only(request: Request, next: Next) -> Response {
     let host = request.uri().authority().map(Authority::as_str);
     let is_encrypted = request.extensions().get().and_then(|peer: &Peer| peer.is_encrypted);

@@ -19,11 +19,12 @@ use crate::serve::rate_limits;
 use crate::tls::Certificate;
 
 /// Settings that hold at once; others hold from the next start on.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 14] = [
     "telemetry_ids",
     "strict_fields",
     "rate_limit.records_per_s",
     "rate_limit.burst_records",
+    "rate_limit.ids",
     "allow_anonymous",
     "access.users_file",
     "access.tokens_file",
@@ -189,7 +190,7 @@ impl Reload {
     }
 
     fn take_rules(&mut self, new: &Config) {
-        let of = |config: &Config| (config.telemetry_ids.clone(), config.strict_fields, config.rate_limit);
+        let of = |config: &Config| (config.telemetry_ids.clone(), config.strict_fields, config.rate_limit.clone());
         let Some(admission) = self.parts.admission.as_ref().filter(|_| of(&self.config) != of(new)) else { return };
         admission.change(admitted(new));
         (self.config.telemetry_ids, self.config.strict_fields, self.config.rate_limit) = of(new);

@@ -56,6 +56,12 @@ impl Routes {
         Self { ingest, router: router(parts) }
     }
 
+    /// Those of a test.
+    #[cfg(test)]
+    pub(crate) const fn of(router: Router) -> Self {
+        Self { ingest: None, router }
+    }
+
     /// The answer to `request`.
     ///
     /// What a probe posts goes straight to its handler: finding the route, and asking each layer before it, would take a
@@ -89,7 +95,7 @@ fn router(parts: Parts) -> Router {
                 operations_of_web(state.clone()).route(pages::address::QUARANTINE, get(pages::quarantine::elsewhere))
             }
         };
-        let mut answered = edits(state.clone()).merge(questions(state));
+        let mut answered = edits(state.clone()).merge(statements(state.clone())).merge(questions(state));
         if let Some(aside) = parts.aside {
             answered = answered.route_layer(from_fn_with_state(aside, aside::answer));
         }
@@ -157,6 +163,14 @@ fn edits(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// Statements change nothing, but they cost what no other question does, and a form of any site could send one.
+fn statements(state: AppState) -> Router {
+    Router::new()
+        .route("/api/sql", post(api::sql::answer).layer(DefaultBodyLimit::max(api::sql::BODY_BYTES_MAX)))
+        .route_layer(from_fn(same_site_only))
+        .with_state(state)
+}
+
 /// API and pages, and what leads people who follow an address for probes to the pages.
 fn questions(state: AppState) -> Router {
     Router::new()
@@ -166,7 +180,6 @@ fn questions(state: AppState) -> Router {
         .route(api::datasets::DATASETS, get(api::datasets::list))
         .route("/datasets/records/{partition}/records.parquet", get(api::datasets::file))
         .route("/api/export", get(api::export::export))
-        .route("/api/sql", post(api::sql::answer).layer(DefaultBodyLimit::max(api::sql::BODY_BYTES_MAX)))
         .route("/api/builds", get(api::counts::builds))
         .route("/api/classifications", get(api::counts::classifications))
         .route("/api/platforms", get(api::counts::platforms))

@@ -43,7 +43,7 @@ use crate::reload::{self, Retention, admitted};
 use crate::request_id::RequestIds;
 use crate::role::Role;
 use crate::routes::{PAGES, Parts, Routes};
-use crate::server::{self, Connections, Front};
+use crate::server::{self, ConnectionLimits, Connections, Front};
 use crate::state::{Acknowledged, AppState, CollectorState};
 use crate::tls::Certificate;
 use crate::views::Views;
@@ -116,7 +116,7 @@ impl Server {
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
             let datasets = datasets(config, &analytics, collecting.as_ref());
             let curation = open_curation(config, &clock)?;
-            let workers = Arc::new(Workers::start()?);
+            let workers = Arc::new(Workers::start()?.for_readers(Duration::from_secs(config.answer_stall_s)));
             let statements = statements(config, &analytics)?;
             let collector = collecting.as_ref().map(|collecting| collecting.state.collector.clone());
             let about = Arc::new(About { store: kept(config, role), retention: retention.policy.clone() });
@@ -151,7 +151,9 @@ impl Server {
             kept: questions.as_ref().map(|state| state.kept.clone()),
         };
         let proxies = Proxies::new(&config.trusted_proxies);
-        let front = Front { certificate: certificate.clone(), proxies, ids: RequestIds::default() };
+        let stall = Duration::from_secs(config.answer_stall_s);
+        let limits = ConnectionLimits { stall, ..ConnectionLimits::default() };
+        let front = Front { certificate: certificate.clone(), proxies, ids: RequestIds::default(), limits };
         let watched = Watched {
             connections: connections.clone(),
             certificate,
@@ -338,12 +340,15 @@ fn journal_settings(config: &Config, data: &DataDir) -> JournalSettings {
     JournalSettings { segment_bytes, quota_bytes, group_bytes, ..defaults }
 }
 
-/// Each telemetry id has the limit for itself.
+/// Each telemetry id has the limit for itself, or one of its own.
 pub(crate) fn rate_limits(config: &Config) -> RateLimits {
-    let config::RateLimit { records_per_s, burst_records } = config.rate_limit;
-    let Some(records_per_s) = NonZeroU32::new(records_per_s) else { return RateLimits::default() };
-    let limit = RateLimit { records_per_s, burst_records };
-    RateLimits::new(config.telemetry_ids.iter().map(|id| (id.clone(), limit)))
+    let config::RateLimit { records_per_s, burst_records, ids } = &config.rate_limit;
+    RateLimits::new(config.telemetry_ids.iter().filter_map(|id| {
+        let own = ids.iter().find(|own| own.telemetry_id == *id);
+        let records_per_s = NonZeroU32::new(own.map_or(*records_per_s, |own| own.records_per_s))?;
+        let burst_records = own.and_then(|own| own.burst_records).unwrap_or(*burst_records);
+        Some((id.clone(), RateLimit { records_per_s, burst_records }))
+    }))
 }
 
 async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, StartError> {
@@ -381,6 +386,8 @@ fn report(recovered: &Recovered) {
 
 #[cfg(test)]
 mod tests {
+    use telemetrics_schema::TimestampUs;
+
     use super::*;
     use crate::config::{Value, settings::Setting};
 
@@ -400,6 +407,25 @@ mod tests {
             journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
         }
     }
+
+    #[test]
+    fn an_id_has_its_own_limit_or_that_of_all() {
+        let config = |text: &str| {
+            let text = format!("telemetry_ids = [\"a\", \"b\", \"c\"]\n[rate_limit]\n{text}");
+            rate_limits(&Config::from_text("t.toml", &text, Vec::new()).expect("valid"))
+        };
+        let passing = |limits: &RateLimits, id: &str| {
+            (0..100).take_while(|_| limits.check(id, 1, TimestampUs(0)).is_ok()).count()
+        };
+        let own = "ids = [{ telemetry_id = \"a\", records_per_s = 1, burst_records = 7 }, { telemetry_id = \"b\", \
+                   records_per_s = 0 }]\n";
+        let limits = config(&format!("records_per_s = 5\nburst_records = 9\n{own}"));
+        assert_eq!(["a", "b", "c"].map(|id| passing(&limits, id)), [7, 100, 9]);
+        let limits = config(own);
+        assert_eq!(["a", "b", "c"].map(|id| passing(&limits, id)), [7, 100, 100]);
+        assert!(config("records_per_s = 0\n").is_off());
+    }
+
     fn settings(config: &Config) -> MaintenanceSettings {
         maintenance_settings(config, &config.retention.clone().into())
     }

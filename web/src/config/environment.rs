@@ -70,7 +70,7 @@ fn value(setting: &Setting, text: &str) -> Result<Value, String> {
         Kind::Texts { .. } | Kind::Networks { .. } => {
             Value::List(text.split(',').map(|item| Value::Text(item.to_owned())).collect())
         }
-        Kind::Rules { .. } => {
+        Kind::Rules { .. } | Kind::IdLimits { .. } => {
             let entries = file::entries(&format!("rules = {text}")).map_err(|(_, message)| message)?;
             let mut values = entries.into_iter().filter(|entry| entry.key == "rules").map(|entry| entry.value);
             values.next().unwrap_or(Value::Other("nothing"))

@@ -157,6 +157,12 @@ impl Config {
             let message = "`tls.certificate_file` and `tls.key_file` need each other".to_owned();
             problems.push(Problem { origin: name.to_owned(), message });
         }
+        let unknown = self.rate_limit.ids.iter().find(|limit| !self.telemetry_ids.contains(&limit.telemetry_id));
+        if let Some(limit) = unknown {
+            let message =
+                format!("`rate_limit.ids` limits {}, which `telemetry_ids` does not have", limit.telemetry_id);
+            problems.push(Problem { origin: name.to_owned(), message });
+        }
         problems.extend(self.open_to_others().map(|message| Problem { origin: name.to_owned(), message }));
         let broken = rules.into_iter().filter(|(size, factor, unit, ..)| *size < factor * unit);
         problems.extend(broken.map(|(size, factor, unit, key, other)| Problem {

@@ -7,6 +7,8 @@ mod door;
 pub mod environment;
 mod error;
 pub(crate) mod file;
+mod id_limits;
+mod limits;
 mod load;
 mod retention;
 mod setting;
@@ -25,7 +27,9 @@ use telemetrics_schema::CollectorNumber;
 use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::wire::DEFAULT_TELEMETRY_ID;
 
+use crate::server::STALL_LIMIT;
 pub use error::{ConfigError, Problem};
+pub use id_limits::IdLimit;
 pub(crate) use load::nearest;
 pub use load::{Given, Overrides, Value};
 pub use store::{ClickHouse, Password, Store};
@@ -38,6 +42,8 @@ const VIEWS: &str = "views";
 
 /// One mebibyte in bytes.
 const MIB: u64 = 1024 * 1024;
+/// One gibibyte in bytes.
+const GIB: u64 = 1024 * MIB;
 
 /// Every setting, checked: code that holds a `Config` need not check again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +70,8 @@ pub struct Config {
     pub body_limit_bytes: usize,
     /// Largest accepted batch in decoded bytes.
     pub batch_limit_bytes: usize,
+    /// How long a client may take nothing of its answers, in seconds.
+    pub answer_stall_s: u64,
     /// Number of this collector among those that write into one store.
     pub collector_number: CollectorNumber,
     /// Longest time in milliseconds that a query waits for acknowledged records to reach the store.
@@ -144,12 +152,14 @@ pub struct Redelivery {
 }
 
 /// The rate limit that each telemetry id has for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
     /// Records per second in the long run; 0 for no limit.
     pub records_per_s: u32,
     /// Records that may come at once after a pause.
     pub burst_records: NonZeroU32,
+    /// Ids that have another limit.
+    pub ids: Vec<IdLimit>,
 }
 
 /// A batch is sent to the store as soon as it reaches one of these.
@@ -239,6 +249,7 @@ impl Default for Config {
             on_invalid: OnInvalid::default(),
             body_limit_bytes: 1024 * 1024,
             batch_limit_bytes: 64 * 1024 * 1024,
+            answer_stall_s: STALL_LIMIT.as_secs(),
             collector_number: CollectorNumber::default(),
             read_wait_ms: 1_000,
             pages_age_s: 60,
@@ -279,7 +290,7 @@ impl Default for Redelivery {
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { records_per_s: 0, burst_records: BURST_RECORDS }
+        Self { records_per_s: 0, burst_records: BURST_RECORDS, ids: Vec::new() }
     }
 }
 

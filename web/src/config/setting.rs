@@ -11,7 +11,7 @@ use super::load::Value;
 use super::settings::SETTINGS;
 use super::store::plain_url;
 use super::values::{is_text, networks, quoted, texts};
-use super::{Config, retention};
+use super::{Config, IdLimit, id_limits, retention};
 
 /// One setting.
 #[derive(Clone, Copy)]
@@ -90,6 +90,11 @@ pub enum Kind {
         /// Puts them into their field.
         set: fn(&mut Config, Vec<RetentionRule>),
     },
+    /// Rate limits of some telemetry ids.
+    IdLimits {
+        /// Puts them into their field.
+        set: fn(&mut Config, Vec<IdLimit>),
+    },
     /// Address of a ClickHouse server.
     Url {
         /// Puts it into its field.
@@ -137,6 +142,7 @@ impl Setting {
             Kind::Address { .. } => "an IP address and a port as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
             Kind::Path { .. } => "a path".to_owned(),
             Kind::Rules { .. } => retention::allowed(),
+            Kind::IdLimits { .. } => id_limits::allowed(),
             Kind::Url { .. } => "an address as \"http://127.0.0.1:8123\"".to_owned(),
         }
     }
@@ -168,6 +174,9 @@ impl Setting {
             (Kind::Path { set }, Value::Path(path)) if !path.as_os_str().is_empty() => set(config, path.clone()),
             (Kind::Rules { set }, Value::List(items)) => {
                 set(config, retention::rules(items).map_err(|reason| format!("`{}` {reason}", self.key))?);
+            }
+            (Kind::IdLimits { set }, Value::List(items)) => {
+                set(config, id_limits::limits(items).map_err(|reason| format!("`{}` {reason}", self.key))?);
             }
             (Kind::Url { set }, Value::Text(text)) => {
                 set(config, plain_url(text).map_err(|reason| format!("`{}` {reason}", self.key))?);

@@ -8,8 +8,8 @@ use telemetrics_schema::retention::RetentionPolicy;
 
 pub use super::setting::{Kind, Setting};
 use super::store::{CLICKHOUSE_DEFAULT, ClickHouse, REQUEST_TIMEOUT_MS_DEFAULT, Store};
-use super::values::{quoted, to_collector, to_days, to_on_invalid, to_percent, to_positive, to_usize, with_server};
-use super::{LogFormat, MIB, OnInvalid, door, retention};
+use super::values::{quoted, to_collector, to_days, to_on_invalid, to_percent, to_usize, with_server};
+use super::{GIB, LogFormat, MIB, OnInvalid, door, limits, retention};
 
 /// Most telemetry ids that one server accepts.
 pub const TELEMETRY_IDS_MAX: usize = 1_000;
@@ -23,7 +23,6 @@ pub const SEGMENT_PER_BODY: u64 = 4;
 pub const QUOTA_PER_SEGMENT: u64 = 2;
 
 const NAME_CHARS: usize = 256;
-const GIB: u64 = 1024 * MIB;
 
 /// Every setting, in the order of the reference page; `store` stands before the keys that refine it.
 pub const SETTINGS: &[Setting] = &[
@@ -88,24 +87,9 @@ pub const SETTINGS: &[Setting] = &[
             OnInvalid::Quarantine => quoted("quarantine"),
         },
     },
-    Setting {
-        key: "body_limit_bytes",
-        unit: "bytes",
-        kind: Kind::Number {
-            min: 64 * 1024,
-            max: 16 * MIB,
-            set: |config, number| config.body_limit_bytes = to_usize(number),
-        },
-        doc: "Largest request body of one record, and largest line of a batch. A larger one is answered 413.",
-        show: |config| config.body_limit_bytes.to_string(),
-    },
-    Setting {
-        key: "batch_limit_bytes",
-        unit: "bytes",
-        kind: Kind::Number { min: MIB, max: GIB, set: |config, number| config.batch_limit_bytes = to_usize(number) },
-        doc: "Largest batch of records in one request, decoded. What is above is answered 413; what came before is kept.",
-        show: |config| config.batch_limit_bytes.to_string(),
-    },
+    limits::BODY_LIMIT_BYTES,
+    limits::BATCH_LIMIT_BYTES,
+    limits::ANSWER_STALL_S,
     Setting {
         key: "collector_number",
         unit: "",
@@ -303,28 +287,9 @@ pub const SETTINGS: &[Setting] = &[
               Each takes 20 to 34 bytes of memory and 36 of disk.",
         show: |config| config.redelivery.records.to_string(),
     },
-    Setting {
-        key: "rate_limit.records_per_s",
-        unit: "records per second",
-        kind: Kind::Number {
-            min: 0,
-            max: 1_000_000,
-            set: |config, number| config.rate_limit.records_per_s = u32::try_from(number).unwrap_or(u32::MAX),
-        },
-        doc: "Records that each telemetry id may send in the long run; above it they are answered 429. 0 is no limit.",
-        show: |config| config.rate_limit.records_per_s.to_string(),
-    },
-    Setting {
-        key: "rate_limit.burst_records",
-        unit: "records",
-        kind: Kind::Number {
-            min: 1,
-            max: 100_000_000,
-            set: |config, number| config.rate_limit.burst_records = to_positive(number),
-        },
-        doc: "Records that a telemetry id with a rate limit may send at once after a pause.",
-        show: |config| config.rate_limit.burst_records.to_string(),
-    },
+    limits::RECORDS_PER_S,
+    limits::BURST_RECORDS,
+    limits::OF_IDS,
     Setting {
         key: "drain.batch_rows",
         unit: "records",

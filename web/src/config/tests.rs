@@ -46,6 +46,7 @@ fn every_setting_of_a_file_arrives() {
         on_invalid = "quarantine"
         body_limit_bytes = 65_536
         batch_limit_bytes = 1_048_576
+        answer_stall_s = 12
         collector_number = 7
         parsers_dir = "/etc/parsers"
         read_wait_ms = 250
@@ -78,6 +79,7 @@ fn every_setting_of_a_file_arrives() {
         [rate_limit]
         records_per_s = 100
         burst_records = 500
+        ids = [{ telemetry_id = "two", records_per_s = 0 }]
         [drain]
         batch_rows = 10
         batch_bytes = 100_000
@@ -131,6 +133,7 @@ fn every_setting_of_a_file_arrives() {
         on_invalid: OnInvalid::Quarantine,
         body_limit_bytes: 65_536,
         batch_limit_bytes: 1_048_576,
+        answer_stall_s: 12,
         collector_number: CollectorNumber::new(7).expect("below 64"),
         parsers_dir: Some("/etc/parsers".into()),
         read_wait_ms: 250,
@@ -139,7 +142,11 @@ fn every_setting_of_a_file_arrives() {
         journal: Journal { segment_bytes: 4_194_304, quota_bytes: 8_388_608 },
         quarantine: Quarantine { quota_bytes: 3_145_728, entries: 5, age_days: 7 },
         redelivery: Redelivery { records: 1_000 },
-        rate_limit: RateLimit { records_per_s: 100, burst_records: NonZeroU32::new(500).expect("positive") },
+        rate_limit: RateLimit {
+            records_per_s: 100,
+            burst_records: NonZeroU32::new(500).expect("positive"),
+            ids: vec![IdLimit { telemetry_id: "two".into(), records_per_s: 0, burst_records: None }],
+        },
         drain: Drain { batch_rows: 10, batch_bytes: 100_000, batch_age_ms: 20, memory_bytes: 2_097_152 },
         maintenance: Maintenance {
             file_target_bytes: 1_048_576,
@@ -205,6 +212,56 @@ fn a_wrong_rule_is_named() {
         assert!(message.contains(expected), "{message}");
     }
     assert!(refusal("retention = \"on\"").contains("`retention` must be \"off\", not \"on\""));
+}
+
+#[test]
+fn limits_of_ids_are_shown_as_they_were_read() {
+    let text = r#"[{ telemetry_id = "a\"b\\c", records_per_s = 0 }, { telemetry_id = "d", records_per_s = 1000000, burst_records = 1 }]"#;
+    let file = format!("telemetry_ids = [\"a\\\"b\\\\c\", \"d\"]\n{}", setting("rate_limit.ids", text));
+    let config = parse(&file).expect("valid");
+    assert_eq!(config.rate_limit.ids.len(), 2);
+    assert_eq!(Setting::named("rate_limit.ids").expect("a setting").shown(&config), text);
+}
+
+#[test]
+fn a_wrong_limit_of_an_id_is_named() {
+    let id = "telemetry_id = \"a\"";
+    for (limits, expected) in [
+        ("[1]".to_owned(), "`rate_limit.ids` has a wrong limit 1: it must be as { telemetry_id"),
+        (format!("[{{ {id} }}]"), "it must have `telemetry_id` and `records_per_s`"),
+        ("[{ records_per_s = 1 }]".to_owned(), "it must have `telemetry_id` and `records_per_s`"),
+        (
+            format!("[{{ {id}, records_per_s = -1 }}]"),
+            "`records_per_s` must be a whole number from 0 to 1000000, not -1",
+        ),
+        (format!("[{{ {id}, records_per_s = 1000001 }}]"), "not 1000001"),
+        (
+            format!("[{{ {id}, records_per_s = 1, burst_records = 0 }}]"),
+            "`burst_records` must be a whole number from 1",
+        ),
+        (format!("[{{ {id}, records_per_s = 1, burst_records = 100000001 }}]"), "to 100000000, not 100000001"),
+        (format!("[{{ {id}, records_per_s = true }}]"), "`records_per_s` cannot be true"),
+        (format!("[{{ {id}, rate = 1 }}]"), "it has no key `rate`"),
+        ("[{ telemetry_id = \"\", records_per_s = 1 }]".to_owned(), "`telemetry_id` cannot be \"\""),
+        (format!("[{{ {id}, records_per_s = 1 }}, {{ {id}, records_per_s = 2 }}]"), "has two limits for a"),
+        ("\"off\"".to_owned(), "`rate_limit.ids` must be a list of at most 1000 limits"),
+    ] {
+        let message = refusal(&format!("telemetry_ids = [\"a\"]\n{}", setting("rate_limit.ids", &limits)));
+        assert!(message.contains(expected), "{limits}: {message}");
+    }
+    let stranger = refusal(&setting("rate_limit.ids", &format!("[{{ {id}, records_per_s = 1 }}]")));
+    assert!(stranger.contains("`rate_limit.ids` limits a, which `telemetry_ids` does not have"), "{stranger}");
+}
+
+#[test]
+fn limits_of_ids_are_limited_in_number() {
+    let limits = |count: usize| {
+        let limits: Vec<String> =
+            (0..count).map(|n| format!("{{ telemetry_id = \"{n}\", records_per_s = 1 }}")).collect();
+        refusal(&setting("rate_limit.ids", &format!("[{}]", limits.join(", "))))
+    };
+    assert!(limits(TELEMETRY_IDS_MAX).contains("`telemetry_ids` does not have"));
+    assert!(limits(TELEMETRY_IDS_MAX + 1).contains("not 1001"));
 }
 
 #[test]

@@ -115,3 +115,57 @@ fn judged(found: &Inspection, quota_bytes: u64) -> Finding {
         Finding::problem("journal", text, advice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use telemetrics_collector::journal::tool::{HeaderState, SegmentReport};
+
+    use super::super::report::State;
+    use super::*;
+
+    fn of_size(file_bytes: u64) -> Inspection {
+        let segment = SegmentReport {
+            sequence: 1,
+            file_bytes,
+            header: HeaderState::Whole,
+            frames: 0,
+            records: 0,
+            range: None,
+            seals: 0,
+            confirmations: 0,
+            damage: Vec::new(),
+            torn: None,
+        };
+        Inspection {
+            is_in_use: false,
+            collector: None,
+            segments: vec![segment],
+            missing: Vec::new(),
+            missing_up_to: None,
+            confirmed: None,
+            pending: 0,
+            fault: None,
+        }
+    }
+
+    #[test]
+    fn shares_of_the_quota_are_judged_at_their_edges() {
+        for (size, expected) in [
+            (0, State::Ok),
+            (509, State::Ok),
+            (510, State::Warning),
+            (909, State::Warning),
+            (910, State::Problem),
+            (u64::MAX, State::Problem),
+        ] {
+            assert_eq!(judged(&of_size(size), 1_000).state(), expected, "{size} of 1,000 bytes");
+        }
+    }
+
+    #[test]
+    fn a_fault_may_go_away_while_a_server_writes() {
+        let faulty = |is_in_use| Inspection { is_in_use, fault: Some("torn".to_owned()), ..of_size(1) };
+        assert_eq!(judged(&faulty(true), 1_000).state(), State::Warning);
+        assert_eq!(judged(&faulty(false), 1_000).state(), State::Problem);
+    }
+}

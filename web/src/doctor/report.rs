@@ -29,6 +29,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    #[cfg(test)]
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
     pub(super) fn ok(check: &'static str, text: impl Into<String>) -> Self {
         Self { check, state: State::Ok, text: text.into(), advice: String::new() }
     }

@@ -192,7 +192,11 @@ async fn run(rows: impl Future<Output = Result<Rows, Error>>, writing: &Writing,
     writing.tally.ended(Outcome::of(&outcome));
     if let Err(fault) = outcome {
         report(&fault, writing.form.choice.format);
-        let _nobody_wants_it = pieces.send(Err(fault)).await;
+        // Whoever takes nothing takes no reason either, and waiting for him would keep the turn. A queue that ends without
+        // its last piece breaks the answer off, too.
+        if !matches!(fault, Fault::Stalled(_)) {
+            let _nobody_wants_it = pieces.send(Err(fault)).await;
+        }
     }
 }
 

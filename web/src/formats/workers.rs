@@ -87,6 +87,13 @@ impl Workers {
         Ok(workers)
     }
 
+    /// The same for readers who count as gone when they take nothing for `limit`.
+    #[must_use]
+    pub const fn for_readers(mut self, limit: Duration) -> Self {
+        self.stall_limit = limit;
+        self
+    }
+
     fn built(mut builder: Builder, threads: usize, turns: usize) -> io::Result<Self> {
         let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
         Ok(Self {

@@ -44,7 +44,7 @@ use axum::response::{IntoResponse, Response};
 
 use tabs::ViewTab;
 
-/// Largest HTML of a page in bytes.
+/// Largest HTML of a page in bytes; Records is larger for those who ask for more than its usual rows.
 pub const PAGE_LIMIT_BYTES: usize = 150_000;
 
 /// What a page may load and where its form may go: its own server, and nothing written into the page itself.

@@ -14,8 +14,12 @@ pub const PARAMETERS_MAX: usize = 32;
 pub const CURSOR: &str = "cursor";
 /// Parameter with the newest record that a reader has seen.
 pub const SEEN: &str = "seen";
+/// Parameter with the number of a page, as the original service counted: from 1 on, the newest records first.
+pub const PAGE: &str = "page";
+/// Parameter with the number of records on a page.
+pub const PAGE_SIZE: &str = "page_size";
 /// Parameters that say which part of the records is shown, not which records.
-pub const PAGING: [&str; 2] = [CURSOR, SEEN];
+pub const PAGING: [&str; 4] = [CURSOR, SEEN, PAGE, PAGE_SIZE];
 
 /// Why what was asked cannot be answered; shown beside the form.
 #[derive(Debug, Clone, PartialEq, Eq)]

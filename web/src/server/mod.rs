@@ -2,6 +2,9 @@
 
 mod begin;
 mod leftover;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +31,7 @@ use crate::routes::Routes;
 use crate::tls::Certificate;
 use begin::Begin;
 use leftover::Leftover;
+use reader::{Answer, Reader, Untaken};
 
 /// Connections that are served at the same time; more wait in the listener's backlog.
 pub const CONNECTIONS_MAX: usize = 16_384;
@@ -38,6 +42,8 @@ const FILES: u64 = 8_192;
 pub const BACKLOG_CONNECTIONS: u32 = 4_096;
 /// How long a client may take to send the head of a request.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of its answers, where no setting says another time.
+pub const STALL_LIMIT: Duration = Duration::from_mins(5);
 /// How long requests that are under way may take after the server was told to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the listener rests after an error such as too many open files.
@@ -126,6 +132,21 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG_CONNECTIONS)
 }
 
+/// What connections may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections that are served at the same time.
+    pub connections: usize,
+    /// How long a client may take nothing of its answers.
+    pub stall: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { connections: CONNECTIONS_MAX, stall: STALL_LIMIT }
+    }
+}
+
 /// What stands between a connection and the router.
 #[derive(Clone, Default)]
 pub struct Front {
@@ -135,6 +156,8 @@ pub struct Front {
     pub proxies: Proxies,
     /// Ids of requests.
     pub ids: RequestIds,
+    /// What connections may take.
+    pub limits: ConnectionLimits,
 }
 
 /// What every connection is served with.
@@ -147,7 +170,7 @@ struct Serving {
 
 /// Serves `routes` on `listener` until `stop` is cancelled; requests that have begun are finished.
 pub async fn run(listener: TcpListener, front: Front, routes: Routes, counted: Connections, stop: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Arc::new(Semaphore::new(front.limits.connections));
     let graceful = GracefulShutdown::new();
     let serving = Arc::new(Serving { front, routes, counted: counted.clone(), protocol: protocol() });
     while let Some((stream, from, permit)) = next(&listener, &connections, &stop).await {
@@ -218,9 +241,13 @@ async fn connection<S>(stream: S, peer: Peer, serving: Arc<Serving>, watcher: Wa
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let of_connection = Arc::clone(&serving);
-    let service = service_fn(move |request: Request<Incoming>| answer(Arc::clone(&of_connection), peer, request));
-    let stream = TokioIo::new(Begin::within(HEADER_TIMEOUT, stream));
+    let untaken = Untaken::default();
+    let (of_connection, of_answers) = (Arc::clone(&serving), untaken.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        answer(Arc::clone(&of_connection), peer, of_answers.clone(), request)
+    });
+    let stream = Reader::within(serving.front.limits.stall, untaken, Begin::within(HEADER_TIMEOUT, stream));
+    let stream = TokioIo::new(stream);
     let connection = serving.protocol.serve_connection(stream, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended early");
@@ -230,8 +257,9 @@ where
 async fn answer(
     serving: Arc<Serving>,
     other_end: Peer,
+    untaken: Untaken,
     mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<Answer>, Infallible> {
     let Front { proxies, ids, .. } = &serving.front;
     let from = proxies.behind(other_end, request.headers());
     request.extensions_mut().insert(from);
@@ -245,31 +273,5 @@ async fn answer(
         serving.routes.answer(request).await
     };
     serving.counted.answered(response.status());
-    Ok(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_open_until_it_ends_and_accepted_forever() {
-        let connections = Connections::default();
-        let (first, second) = (connections.begin(), connections.clone().begin());
-        assert_eq!((connections.open(), connections.accepted()), (2, 2));
-        drop(first);
-        assert_eq!((connections.open(), connections.accepted()), (1, 2));
-        drop(second);
-        assert_eq!(connections.open(), 0);
-    }
-
-    #[test]
-    fn answers_are_counted_by_their_class() {
-        let connections = Connections::default();
-        for status in [200, 201, 302, 400, 404, 503, 999] {
-            connections.answered(StatusCode::from_u16(status).expect("a status"));
-        }
-        let expected = [("1xx", 0), ("2xx", 2), ("3xx", 1), ("4xx", 2), ("5xx", 1)];
-        assert_eq!(connections.answers().collect::<Vec<_>>(), expected);
-    }
+    Ok(response.map(|body| untaken.of(body)))
 }

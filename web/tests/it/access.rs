@@ -243,14 +243,61 @@ fn the_history_and_the_log_say_who_changed_what_and_no_secrets() {
     }
 }
 
+/// What a browser says of a page of another site.
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("Sec-Fetch-Site", "cross-site"),
+    ("Sec-Fetch-Site", "same-site"),
+    ("Origin", "http://evil.example"),
+    ("Origin", "null"),
+    ("Origin", ""),
+];
+
 #[test]
-fn a_page_of_another_site_changes_nothing_for_who_signed_in() {
-    let server = Files::new().server();
-    let ann = basic("ann", PASSWORD);
-    for (name, value) in [("Sec-Fetch-Site", "cross-site"), ("Origin", "http://evil.example"), ("Origin", "null")] {
-        let headers = [("Authorization", ann.as_str()), (name, value)];
-        let answer = server.send(&edit_request(&server, "/api/curation", &headers, "based_on=0"));
-        assert!(answer.status == 403 && answer.text().contains("another site"), "{}", answer.text());
+fn a_page_of_another_site_sends_nothing_for_who_signed_in() {
+    let files = Files::new();
+    files.user("root", "admin", PASSWORD);
+    let server = files.server();
+    let root = basic("root", PASSWORD);
+    // Probes need no password, so that a browser gives nobody anything that he does not have.
+    let is_of_people = |method: &str, needs: Needs| method != "GET" && needs != Needs::Nothing;
+    let routes: Vec<_> = ROUTES.iter().filter(|(method, _, needs)| is_of_people(method, *needs)).collect();
+    assert!(routes.iter().any(|(_, route, _)| *route == "/api/sql"), "{routes:?}");
+    for (method, route, _) in routes {
+        for header in ELSEWHERE {
+            let answer = server.send(&sent(&server, method, &concrete(route), &[("Authorization", &root), header]));
+            let is_refused = answer.status == 403 && answer.text().contains("another site");
+            assert!(is_refused, "{method} {route} {header:?}: {} {}", answer.status, answer.text());
+        }
+        let own = format!("http://{}", server.address());
+        let script = sent(&server, method, &concrete(route), &[("Authorization", &root)]);
+        let page = sent(&server, method, &concrete(route), &[("Authorization", &root), ("Origin", &own)]);
+        for request in [script, page] {
+            let answer = server.send(&request);
+            assert!(![401, 403, 405].contains(&answer.status), "{method} {route}: {}", answer.text());
+        }
+    }
+}
+
+/// A request with a form in it that means nothing.
+fn sent(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n";
+    format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{kind}{lines}\r\na=b", server.address()).into_bytes()
+}
+
+#[test]
+fn a_statement_in_a_form_is_answered_to_scripts_and_own_pages_only() {
+    let files = Files::new();
+    files.user("asker", "sql", PASSWORD);
+    let server = files.server();
+    let asker = basic("asker", PASSWORD);
+    for (kind, body) in [("application/x-www-form-urlencoded", "sql=SELECT+1+AS+n"), ("text/plain", "SELECT 1 AS n")] {
+        let status = |more: &[(&str, &str)]| {
+            let headers = [&[("Authorization", asker.as_str()), ("Content-Type", kind)][..], more].concat();
+            server.send(&edit_request(&server, "/api/sql", &headers, body)).status
+        };
+        assert_eq!((status(&[]), status(&[("Sec-Fetch-Site", "same-origin")])), (200, 200), "{kind}");
+        assert!(ELSEWHERE.iter().all(|header| status(&[*header]) == 403), "{kind}");
     }
 }
 

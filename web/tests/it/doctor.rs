@@ -7,6 +7,7 @@ use serde_json::Value;
 use telemetrics_testkit::process::Ended;
 use telemetrics_testkit::{Authority, ClickHouse, Post, Process, Server, SmallDisk, wait_until};
 
+use crate::retention::fill_embedded;
 use crate::servers::{PROGRAM, accepted, embedded, ended, metric};
 
 fn doctor(args: &[&str]) -> Ended {
@@ -105,7 +106,7 @@ fn a_disk_that_is_full_is_a_problem() {
 }
 
 #[test]
-fn a_damaged_journal_is_a_problem_and_a_full_one_too() {
+fn a_damaged_journal_is_a_problem() {
     let mut server = Server::start_with_config(PROGRAM, "[drain]\nbatch_age_ms = 3600000\n", &[]);
     for _ in 0..3 {
         accepted(&server, &Post::default());
@@ -124,6 +125,50 @@ fn a_damaged_journal_is_a_problem_and_a_full_one_too() {
     is_problem(&doctor(&["--data-dir", &dir]), "journal", "");
     fs::write(&segment, &whole).expect("written");
     assert_eq!(found(&doctor(&["--data-dir", &dir]), "journal").0, "ok");
+}
+
+/// The smallest journal that there may be, and nothing that leaves it.
+const SMALL_JOURNAL: &str = "body_limit_bytes = 1048576\n[journal]\nsegment_bytes = 4194304\nquota_bytes = 8388608\n[drain]\n\
+                             batch_age_ms = 3600000\nbatch_bytes = 1073741824\n";
+
+#[test]
+fn a_journal_that_fills_up_is_said_before_records_are_refused_and_then() {
+    let mut server = Server::start_with_config(PROGRAM, SMALL_JOURNAL, &[]);
+    let post = || server.send(&Post::default().payload(vec![b'x'; 400_000]).in_headers()).status;
+    assert_eq!(post(), 201);
+    let dir = data_dir(&server);
+    let config = server.dir().join("telemetrics.toml").to_str().expect("text").to_owned();
+    let looked = || doctor(&["--config", &config, "--data-dir", &dir]);
+    assert_eq!(found(&looked(), "journal").0, "ok");
+    while post() == 201 {}
+    assert_eq!(post(), 503);
+    is_problem(&looked(), "journal", "a server uses it");
+    server.kill();
+    is_problem(&looked(), "journal", "% of its quota");
+    // The same journal, where it may grow to more.
+    let larger = SMALL_JOURNAL.replace("quota_bytes = 8388608", "quota_bytes = 12582912");
+    fs::write(&config, larger).expect("written");
+    let half = looked();
+    assert_eq!((found(&half, "journal").0.as_str(), half.status.code()), ("warning", Some(0)), "{half:?}");
+}
+
+#[test]
+fn what_should_be_deleted_from_the_embedded_store_is_said() {
+    let mut server = embedded();
+    server.kill();
+    fill_embedded(&server.data_dir());
+    let dir = data_dir(&server);
+    let with = |retention: &str| {
+        let config = server.dir().join("other.toml");
+        fs::write(&config, retention).expect("written");
+        found(&doctor(&["--config", config.to_str().expect("text"), "--data-dir", &dir]), "retention")
+    };
+    let (state, text, advice) = with("");
+    assert!(state == "warning" && text.starts_with("1 records expired") && !advice.is_empty(), "{state}: {text}");
+    // Expired for an hour: the next sweep may still be to come.
+    assert_eq!(with("[retention]\ndefault_days = 400\nrules = []\n").0, "ok");
+    assert_eq!(with("[retention]\ndefault_days = 399\nrules = []\n").0, "warning");
+    assert_eq!(with("retention = \"off\"\n").0, "ok");
 }
 
 #[test]

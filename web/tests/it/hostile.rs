@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use telemetrics_testkit::http::{Connection, exchange};
+use telemetrics_testkit::request::TELEMETRY_ID;
 use telemetrics_testkit::{Post, Server, wait_until};
 
 use crate::access::{Files, ask, basic};
@@ -126,6 +127,47 @@ fn who_is_too_slow_is_cut_off_and_keeps_nobody_waiting() {
     body.send(&[&head, b"Content-Length: 100\r\n\r\nx".as_slice()].concat()).expect("sent");
     let answer = body.receive().expect("an answer");
     assert_eq!(answer.status, 408, "{}", answer.text());
+}
+
+#[test]
+fn who_takes_nothing_of_an_answer_is_cut_off_and_keeps_no_turn() {
+    let server = Server::start_with_config(PROGRAM, "answer_stall_s = 1\n", &[]);
+    // More than systems hold between two programs, several times over.
+    let line = |_| Post::default().payload(vec![b'x'; 60_000]).object() + "\n";
+    let headers = [("X-Telemetry-TID", TELEMETRY_ID), ("Content-Type", "application/x-ndjson")];
+    for _ in 0..4 {
+        let batch: String = (0..200).map(line).collect();
+        assert_eq!(server.post(&headers, batch.as_bytes()).status, 200);
+    }
+    let idle: Vec<TcpStream> = (0..6)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address()).expect("a connection");
+            stream.write_all(b"GET /api/export?format=ndjson HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+            stream
+        })
+        .collect();
+    wait_until("the end of all of them", || {
+        // This connection is one, too.
+        let ended = ["left", "stalled"].map(|outcome| outcomes(&server, outcome)).iter().sum::<u64>();
+        ended == 6 && metric(&server, "telemetrics_connections") == 1
+    });
+    assert_eq!(metric(&server, "telemetrics_running_exports"), 0);
+    for mut stream in idle {
+        let mut answer = Vec::new();
+        // Reset or ended, but never whole.
+        let _ended = stream.read_to_end(&mut answer);
+        assert!(!answer.ends_with(b"0\r\n\r\n"), "{} bytes", answer.len());
+    }
+    let whole = server.get("/api/export?format=csv&fields=id");
+    assert_eq!((whole.status, whole.text().lines().count()), (200, 801));
+}
+
+/// Exports that ended so.
+fn outcomes(server: &Server, outcome: &str) -> u64 {
+    let text = server.get("/metrics").text();
+    let name = format!("telemetrics_exports_total{{outcome=\"{outcome}\"}} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&name));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
 }
 
 #[test]

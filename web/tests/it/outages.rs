@@ -8,7 +8,7 @@ use telemetrics_testkit::http::Answer;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 
 use crate::load::{Faults, Load, Plan, SENDERS_PER_STYLE, in_clickhouse, in_server};
-use crate::servers::{PROGRAM, accepted, ids, metric, records};
+use crate::servers::{PROGRAM, accepted, ids, json, metric, records};
 
 /// A question does not wait for a store that is away.
 const IMPATIENT: &str = "read_wait_ms = 50\n[drain]\nbatch_age_ms = 50\n";
@@ -74,6 +74,39 @@ fn assert_delivered_once(server: &Server, clickhouse: &ClickHouse, posted: &BTre
     assert_eq!(ids(&records(server, "")), expected);
     let counts = clickhouse.query("SELECT count(), uniqExact(id) FROM telemetry.records");
     assert_eq!(counts.trim_end(), format!("{0}\t{0}", posted.len()));
+}
+
+#[test]
+fn an_answer_without_what_the_store_does_not_take_says_so() {
+    let clickhouse = ClickHouse::start();
+    let server = Server::start_with_config(PROGRAM, IMPATIENT, &["--clickhouse", &address(&clickhouse)]);
+    let taken = accepted(&server, &Post::default());
+    let pending = |answer: &Answer| answer.header("x-telemetrics-pending").map(str::to_owned);
+    wait_until("the delivery of the first", || pending(&server.get("/api/records")).is_none());
+    // One part is there: from now on questions are answered, and inserts are not.
+    clickhouse.query("ALTER TABLE telemetry.records MODIFY SETTING parts_to_throw_insert = 1");
+    let waiting = post(&server, 3);
+    for path in
+        ["/api/records", "/api/builds", "/api/trends", "/api/population", "/api/export?format=csv", "/api/crashes"]
+    {
+        let answer = server.get(path);
+        assert_eq!((answer.status, pending(&answer).as_deref()), (200, Some("3")), "{path}: {}", answer.text());
+    }
+    assert_eq!(ids(&records(&server, "")), [taken]);
+    let asked = server.post_to("/api/sql", &[("Content-Type", "text/plain")], b"SELECT count(*) AS n FROM records");
+    assert_eq!((asked.status, pending(&asked).as_deref()), (200, Some("3")), "{}", asked.text());
+    assert_eq!(json(&asked)["rows"][0]["n"], 1);
+    let page = server.get("/telemetryui/records").text();
+    assert!(page.contains("Not shown, because the store has not taken them yet: 3 records."), "{page}");
+    for path in ["builds", "stats", "crashes", "population", "update_matrix"] {
+        let page = server.get(&format!("/telemetryui/{path}")).text();
+        assert!(page.contains("Not counted, because the store has not taken them yet: 3 records."), "{path}: {page}");
+    }
+    clickhouse.query("ALTER TABLE telemetry.records RESET SETTING parts_to_throw_insert");
+    let mut posted = waiting;
+    posted.insert(taken);
+    assert_delivered_once(&server, &clickhouse, &posted);
+    assert!(!server.get("/telemetryui/records").text().contains("has not taken them"));
 }
 
 /// Sets how long each outage under load takes, in seconds.

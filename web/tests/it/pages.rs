@@ -326,6 +326,39 @@ fn a_page_says_how_many_records_are_new_when_one_asks_again() {
 }
 
 #[test]
+fn pages_have_numbers_and_other_sizes_as_they_had() {
+    let server = embedded();
+    let mut ids: Vec<u64> =
+        (0..120).map(|build| accepted(&server, &Post::default().with("build", build.to_string()))).collect();
+    ids.reverse();
+    for (query, shown) in [
+        ("page=1", &ids[..50]),
+        ("page=3", &ids[100..]),
+        ("page=2&page_size=7", &ids[7..14]),
+        ("page_size=1000", &ids[..]),
+        ("page=&page_size=", &ids[..50]),
+        ("page=4&severity=1,2,3,4", &ids[..50]),
+    ] {
+        let mut answer = server.get(&format!("{RECORDS}?{query}"));
+        if let Some(place) = answer.header("location").map(str::to_owned) {
+            assert!(answer.status == 302 && query.contains("page=") && !place.contains("page="), "{query}: {place}");
+            answer = server.get(&place);
+        }
+        assert_eq!(row_ids(&page(&answer, 200)), shown, "{query}");
+    }
+    let first = get(&server, &format!("{RECORDS}?page_size=100"));
+    let older = attribute(&first, "a[rel=next]", "href").expect("a link");
+    assert_eq!(row_ids(&get(&server, &older)), ids[100..], "who pages on keeps the size");
+    let bookmarked = server.get(&format!("{RECORDS}/2?page_size=100"));
+    assert_eq!(row_ids(&get(&server, bookmarked.header("location").expect("a place"))), ids[100..]);
+    for (query, name) in [("page=0", "page"), ("page_size=0", "page_size"), ("page_size=1001", "page_size")] {
+        let refused = page(&server.get(&format!("{RECORDS}?{query}")), 400);
+        assert!(one_text(&refused, "#problem").contains(&format!("{name} ")), "{query}");
+    }
+    assert_eq!(server.get("/telemetryui/crashes?page=2&page_size=10").status, 200, "there are no pages of it");
+}
+
+#[test]
 fn bookmarks_of_the_original_lead_to_the_same_records() {
     let server = embedded();
     let mut ids: Vec<u64> =

@@ -32,6 +32,16 @@ fn telemetry_ids_and_limits_change_while_records_arrive() {
     assert_eq!((status(&server, "one"), status(&server, "two")), (400, 201));
     configure(&server, "telemetry_ids = [\"two\"]\n[rate_limit]\nrecords_per_s = 1\nburst_records = 1\n");
     wait_until("the limit", || status(&server, "two") == 429);
+    let own = "ids = [{ telemetry_id = \"two\", records_per_s = 0 }]";
+    configure(
+        &server,
+        &format!("telemetry_ids = [\"one\", \"two\"]\n[rate_limit]\nrecords_per_s = 1\nburst_records = 1\n{own}\n"),
+    );
+    wait_for_line(&server, &["the configuration was read anew", "rate_limit.ids"]);
+    wait_until("the limit of one", || status(&server, "one") == 429);
+    assert!((0..5).all(|_| status(&server, "two") == 201), "the other has one of its own, which is none");
+    configure(&server, "telemetry_ids = [\"two\"]\n");
+    wait_until("that one is unknown", || status(&server, "one") == 400);
     configure(&server, "telemetry_ids = [\"two\"\n");
     wait_for_line(&server, &["everything stays as it was", "telemetrics.toml:1"]);
     assert_eq!(status(&server, "one"), 400);

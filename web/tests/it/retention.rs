@@ -166,7 +166,7 @@ fn now() -> TimestampUs {
 }
 
 /// The records of [`AGED`] in the embedded store, each a batch of its own.
-fn fill_embedded(data: &Path) {
+pub(crate) fn fill_embedded(data: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let table = DataDir::new(data).records_table();

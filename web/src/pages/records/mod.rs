@@ -13,22 +13,22 @@ use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::form::{self, Form};
 use super::kept::offer;
-use super::query::{CURSOR, Given, PAGING, Problem, SEEN};
-use super::{RECORDS_TAB, Shell, address, example, message, render, text};
+use super::query::{CURSOR, Given, PAGE, PAGE_SIZE, PAGING, Problem, SEEN};
+use super::{RECORDS_TAB, Shell, address, bookmarks, example, message, render, text};
 use crate::api::params;
-use crate::error::WebError;
+use crate::error::{InvalidParameter, WebError};
 use crate::state::{AppState, Asked};
 use row::Row;
 
-/// Records on one page.
+/// Records on one page, where nobody asks for another number.
 pub const PAGE_ROWS: usize = 50;
-/// [`PAGE_ROWS`] as a parameter of the records API.
-const PAGE_ROWS_TEXT: &str = "50";
+/// Most records on one page. Whoever asks for more than [`PAGE_ROWS`] gets a page that is as much larger than others.
+pub const PAGE_ROWS_MAX: usize = 1_000;
 
 /// What was found for the filters of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
-    /// The records of this page, newest first, at most [`PAGE_ROWS`], and its neighbours.
+    /// The records of this page, newest first, at most as many as it has rows, and its neighbours.
     pub page: &'a Page,
     /// Records that pass the filters on all pages.
     pub total: u64,
@@ -100,18 +100,35 @@ impl RecordsPage {
     }
 }
 
+/// How many records a page has.
+///
+/// # Errors
+/// When it is asked for none, or for too many.
+pub(super) fn page_rows(given: &Given) -> Result<usize, InvalidParameter> {
+    match given.value(PAGE_SIZE) {
+        "" => Ok(PAGE_ROWS),
+        text => params::limit(PAGE_SIZE, text, PAGE_ROWS_MAX),
+    }
+}
+
 fn list(given: &Given, found: &Found<'_>) -> List {
-    let at = |cursor: &Cursor| given.link(address::RECORDS, &[(CURSOR, cursor.to_string().as_str())]);
+    let rows = page_rows(given).unwrap_or(PAGE_ROWS);
+    // Whoever pages on keeps the size of his pages.
+    let link = |name: &str, value: &str| {
+        let size = Some((PAGE_SIZE, given.value(PAGE_SIZE))).filter(|(_, size)| !size.is_empty());
+        given.link(address::RECORDS, &[(name, value)].into_iter().chain(size).collect::<Vec<_>>())
+    };
+    let at = |cursor: &Cursor| link(CURSOR, &cursor.to_string());
     List {
-        rows: found.page.records.iter().take(PAGE_ROWS).map(Row::from).collect(),
+        rows: found.page.records.iter().take(rows).map(Row::from).collect(),
         total: text::records(found.total),
         pending: (found.pending_records > 0).then(|| text::records(found.pending_records as u64)),
         older: found.page.older.as_ref().map(at),
         newer: found.page.newer.as_ref().map(at),
-        api: given.link(address::API_RECORDS, &[("limit", PAGE_ROWS_TEXT)]),
+        api: given.link(address::API_RECORDS, &[("limit", &rows.to_string())]),
         csv: given.link(address::API_EXPORT, &[("format", "csv")]),
         parquet: given.link(address::API_EXPORT, &[("format", "parquet")]),
-        later: newest(given, found).map(|id| given.link(address::RECORDS, &[(SEEN, &id.to_string())])),
+        later: newest(given, found).map(|id| link(SEEN, &id.to_string())),
         new: found.new_records.map(text::records),
         nothing: nothing(given, found),
     }
@@ -148,6 +165,7 @@ async fn answer(state: &AppState, query: &str, base_url: &str) -> Result<Respons
         Err(problem) => (Given::default(), Err(problem)),
     };
     match wanted {
+        Ok(Wanted { filter, page: Some(number), .. }) => bookmarks::lead_to(&asked, &given, &filter, number).await,
         Ok(wanted) => find(state, &asked, &given, &wanted, base_url).await,
         Err(problem) => {
             let offer = offer(state, &asked, None).await?;
@@ -163,6 +181,8 @@ struct Wanted {
     request: PageRequest,
     /// The newest record that the reader has seen.
     seen: Option<RecordId>,
+    /// The number of the page, where it is asked for by that.
+    page: Option<usize>,
 }
 
 fn wanted(given: &Given, now: TimestampUs) -> Result<Wanted, Problem> {
@@ -175,7 +195,12 @@ fn wanted(given: &Given, now: TimestampUs) -> Result<Wanted, Problem> {
         "" => None,
         text => Some(RecordId(params::whole_number(SEEN, text, 0, RecordId::MAX.0)?)),
     };
-    Ok(Wanted { filter, request: PageRequest { limit: PAGE_ROWS, cursor }, seen })
+    let limit = page_rows(given)?;
+    let page = match given.value(PAGE) {
+        "" => None,
+        text => Some(params::limit(PAGE, text, bookmarks::last_page(limit))?),
+    };
+    Ok(Wanted { filter, request: PageRequest { limit, cursor }, seen, page })
 }
 
 async fn find(
@@ -211,28 +236,43 @@ async fn count_new(asked: &Asked, wanted: &Wanted) -> Result<Option<u64>, teleme
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_rows_of_a_page_are_what_its_api_link_asks_for() {
-        assert_eq!(PAGE_ROWS.to_string(), PAGE_ROWS_TEXT);
-    }
-
     fn asked(query: &str) -> Result<Wanted, Problem> {
         wanted(&Given::parse(query).expect("short"), TimestampUs::from_s(1_795_342_080))
     }
 
     #[test]
     fn a_page_reads_the_parameters_of_the_api_and_its_place() {
-        let Wanted { filter, request, seen } = asked("system_name=debian&cursor=o5&seen=9").expect("valid");
-        assert_eq!((filter.system_name.as_deref(), seen), (Some("debian"), Some(RecordId(9))));
+        let Wanted { filter, request, seen, page } = asked("system_name=debian&cursor=o5&seen=9").expect("valid");
+        assert_eq!((filter.system_name.as_deref(), seen, page), (Some("debian"), Some(RecordId(9)), None));
         let place = Cursor::OlderThan(telemetrics_schema::RecordId(5));
         assert_eq!(request, PageRequest { limit: PAGE_ROWS, cursor: Some(place) });
         assert_eq!(asked("").expect("valid").request.cursor, None);
     }
 
     #[test]
+    fn the_size_of_a_page_and_its_number_have_limits() {
+        let read = |query: &str| asked(query).map(|wanted| (wanted.request.limit, wanted.page)).ok();
+        assert_eq!(read("page_size=1&page=10001"), Some((1, Some(10_001))));
+        assert_eq!(read("page_size=1000&page=11"), Some((1_000, Some(11))));
+        assert_eq!((read("page=201"), read("page=1")), (Some((50, Some(201))), Some((50, Some(1)))));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_parameter_names_it() {
-        for (query, parameter) in [("severity=7", "severity"), ("cursor=x", "cursor"), ("a=b", "a"), ("seen=x", "seen")]
-        {
+        for (query, parameter) in [
+            ("severity=7", "severity"),
+            ("cursor=x", "cursor"),
+            ("a=b", "a"),
+            ("seen=x", "seen"),
+            ("page_size=0", "page_size"),
+            ("page_size=1001", "page_size"),
+            ("page_size=-1", "page_size"),
+            ("page=0", "page"),
+            ("page=x", "page"),
+            ("page=202", "page"),
+            ("page_size=1000&page=12", "page"),
+            ("page=1&page=2", "page"),
+        ] {
             let problem = asked(query).expect_err(query);
             assert_eq!(problem.parameter.as_deref(), Some(parameter));
             assert!(problem.message.contains(parameter), "{}", problem.message);

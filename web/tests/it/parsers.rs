@@ -123,7 +123,14 @@ fn a_file_that_comes_while_the_server_runs_is_used_and_a_broken_one_changes_noth
         (line.contains("the payload parsers stay as they were") && line.contains("broken.toml")).then_some(())
     });
     assert_eq!(attributes(), json!({"number": "7", "name": "a"}));
+    let broken = || crate::servers::metric(&server, "telemetrics_broken_parser_files");
+    let shown = |address: &str, words: &str| server.get(address).text().contains(words);
+    assert_eq!(broken(), 1);
+    assert!(shown("/telemetryui/status", "broken.toml: line 1: "), "the page names the file and says why");
+    assert!(shown("/telemetryui/overview", "Changed payload parsers are not used"));
     fs::remove_file(directory.path().join("broken.toml")).expect("removed");
+    wait_until("that nothing is broken", || broken() == 0);
+    assert!(!shown("/telemetryui/status", "broken.toml") && !shown("/telemetryui/overview", "payload parsers"));
     write(directory.path(), "sensor.toml", &SENSOR.replace("number =", "reading ="));
     wait_until("the changed parser", || attributes() == json!({"reading": "7", "name": "a"}));
 }

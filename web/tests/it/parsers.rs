@@ -237,8 +237,14 @@ fn the_examples_of_the_document_make_what_it_says() {
         all.iter().filter(|block| block.language == "toml").map(|block| block.heading.as_str()).collect();
     assert_eq!(examples, ["A pattern", "What is encoded", "JSON"]);
     let directory = tempfile::tempdir().expect("a directory");
-    for (number, example) in examples.iter().enumerate() {
-        write(directory.path(), &format!("{number}.toml"), &of(example, "toml"));
+    for (name, example) in ["disk.toml", "report.toml", "sensors.toml"].iter().zip(&examples) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/parsers").join(name);
+        assert_eq!(
+            fs::read_to_string(&file).expect("an example"),
+            of(example, "toml"),
+            "{name} is what the document shows"
+        );
+        fs::copy(&file, directory.path().join(name)).expect("copied");
     }
     let server = with_parsers(directory.path(), &[]);
     let classes = ["org.example/disk/smart", "org.example/report/x", "org.example/sensors/reading"];

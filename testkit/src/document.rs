@@ -15,7 +15,7 @@ pub struct Block {
     pub text: String,
 }
 
-/// The blocks of code of the document at `path` in the repository, in their order.
+/// The blocks of code of the document at `path` in the repository, in their order; those in lists, too.
 ///
 /// # Panics
 /// When there is no such document.
@@ -28,7 +28,7 @@ pub fn blocks(path: &str) -> Vec<Block> {
 fn blocks_of(text: &str) -> Vec<Block> {
     let (mut blocks, mut heading, mut open) = (Vec::new(), "", None);
     for line in text.lines() {
-        match (&mut open, line.strip_prefix("```")) {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
             (None, Some(language)) => {
                 open = Some(Block { heading: heading.to_owned(), language: language.to_owned(), text: String::new() });
             }
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn blocks_are_told_with_their_headings() {
-        let text = "# A\n```sh\nls\n# no heading\n```\nthen\n## B\n```\n\n```\n";
+        let text = "# A\n```sh\nls\n# no heading\n```\nthen\n## B\n- one\n  ```\n\n  ```\n";
         let block = |heading: &str, language: &str, text: &str| Block {
             heading: heading.into(),
             language: language.into(),

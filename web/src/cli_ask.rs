@@ -153,8 +153,18 @@ impl ExportArgs {
     /// The query string of the export.
     ///
     /// # Errors
-    /// A sentence about the filter that is none.
+    /// As [`Self::filters`].
     pub fn query(&self) -> Result<String, String> {
+        let filters = self.filters()?;
+        let and = if filters.is_empty() { "" } else { "&" };
+        Ok(format!("{filters}{and}format={}", self.format.parameter()))
+    }
+
+    /// The part of the query string that says which records.
+    ///
+    /// # Errors
+    /// A sentence about the filter that is none.
+    pub fn filters(&self) -> Result<String, String> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for filter in &self.filter {
             let (name, value) =
@@ -165,7 +175,7 @@ impl ExportArgs {
         for (name, time) in times.into_iter().filter_map(|(name, time)| Some((name, time.as_deref()?))) {
             query.append_pair(name, &instant(time));
         }
-        Ok(query.append_pair("format", self.format.parameter()).finish())
+        Ok(query.finish())
     }
 }
 

@@ -18,6 +18,8 @@ use crate::transport::transport;
 
 /// How long a start waits for a server to be made ready.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a page waits for the server to say its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between two attempts to change how long a server keeps records.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(30);
 /// The file, in the data directory, that tells this directory from those of other collectors.
@@ -150,6 +152,30 @@ pub fn client(server: &ClickHouse) -> Result<Client, StartError> {
         .with_password(server.password.reveal())
         .with_database(&server.database)
         .with_compression(compression))
+}
+
+/// Asks a server which version it is: it may be upgraded while this process runs.
+#[derive(Clone)]
+pub struct ServerVersion(Client);
+
+impl ServerVersion {
+    /// Asks `server`.
+    ///
+    /// # Errors
+    /// As those of [`transport`].
+    pub fn of(server: &ClickHouse) -> Result<Self, StartError> {
+        Ok(Self(client(server)?))
+    }
+
+    /// The version, or why it is not known, in a few words.
+    pub async fn ask(&self) -> String {
+        let asked = self.0.query("SELECT version()").fetch_one::<String>();
+        match tokio::time::timeout(VERSION_TIMEOUT, asked).await {
+            Ok(Ok(version)) => version,
+            Ok(Err(error)) => format!("not known: {error}"),
+            Err(_) => "not known: it does not answer".to_owned(),
+        }
+    }
 }
 
 /// Where statements of users go: perhaps as another user, and with the limits of statements on the server's side, too.

@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::access::Access;
 use crate::api::sql::Statements;
 use crate::aside::Aside;
-use crate::clickhouse;
+use crate::clickhouse::{self, ServerVersion};
 use crate::config::{self, Config};
 use crate::curation::{Curation, Nonces};
 use crate::datasets::{Datasets, Sources};
@@ -37,7 +37,7 @@ use crate::formats::Workers;
 use crate::metrics::{Answering, Quotas, Watched};
 use crate::pages::kept::Kept;
 use crate::pages::status::About;
-use crate::parsers;
+use crate::parsers::ParserFiles;
 use crate::peer::Proxies;
 use crate::reload::{self, Retention, admitted};
 use crate::request_id::RequestIds;
@@ -98,14 +98,13 @@ impl Server {
         role.check(config)?;
         let listener =
             server::listen(config.listen).map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-        let own_parsers =
-            role.collects().then(|| parsers::ParserFiles::open(config.parsers_dir.as_deref())).transpose()?;
+        let own_parsers = role.collects().then(|| ParserFiles::open(config.parsers_dir.as_deref())).transpose()?;
         let parsers = own_parsers.as_ref().map(|own| own.parsers().clone()).unwrap_or_default();
         let recent = Recent::with_limit(config.drain.memory_bytes).parsed_by(parsers.for_questions());
         let connections = Connections::default();
         let retention = Retention::of(config);
         let mut collecting = None;
-        if role.collects() {
+        if let Some(parsers) = &own_parsers {
             collecting = Some(start_collector(config, &recent, parsers, &retention.policy, &clock).await?);
         } else if let Some(server) = config.store.clickhouse() {
             clickhouse::check(config, server).await?;
@@ -132,6 +131,8 @@ impl Server {
                 workers,
                 collector,
                 about,
+                parsers: own_parsers.clone(),
+                store_version: config.store.clickhouse().map(ServerVersion::of).transpose()?,
                 kept: Kept::new(Duration::from_secs(config.pages_age_s)),
                 views,
                 clock: Arc::clone(&clock),
@@ -206,14 +207,14 @@ impl Server {
 async fn start_collector(
     config: &Config,
     recent: &Recent,
-    parsers: PayloadParsers,
+    parsers: &ParserFiles,
     policy: &PolicyInForce,
     clock: &Arc<dyn Clock>,
 ) -> Result<Collecting, StartError> {
     let data = DataDir::new(&config.data_dir);
     directory::durable(data.path())
         .map_err(|error| format!("the data directory {} cannot be made: {error}", data.path().display()))?;
-    let (store, delivered) = open_store(config, &data, &parsers, policy).await?;
+    let (store, delivered) = open_store(config, &data, parsers.parsers(), policy).await?;
     let settings = collector_settings(config, &data, delivered);
     let (collector, drain, recovered) = Collector::start(settings, store, recent.clone(), Arc::clone(clock))?;
     report(&recovered);
@@ -226,7 +227,7 @@ async fn start_collector(
         batches: Batches::new(config.batch_limit_bytes),
         clock: Arc::clone(clock),
     };
-    let state = CollectorState { collector, admission, parsers, clock: Arc::clone(clock) };
+    let state = CollectorState { collector, admission, parsers: parsers.clone(), clock: Arc::clone(clock) };
     Ok(Collecting { state, ingest, drain })
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetrics_analytics::crashes::StackBook;
-use telemetrics_analytics::parsers::PayloadParsers;
 use telemetrics_analytics::{Analytics, View};
 use telemetrics_collector::Collector;
 use telemetrics_collector::drain::Pending;
@@ -13,12 +12,14 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::time::Clock;
 
 use crate::api::sql::Statements;
+use crate::clickhouse::ServerVersion;
 use crate::curation::Curation;
 use crate::datasets::Datasets;
 use crate::error::WebError;
 use crate::formats::Workers;
 use crate::pages::kept::Kept;
 use crate::pages::status::About;
+use crate::parsers::ParserFiles;
 use crate::views::Views;
 
 /// Shared by all handlers of API and pages.
@@ -42,6 +43,10 @@ pub struct AppState {
     pub collector: Option<Collector>,
     /// What the process knows about itself.
     pub about: Arc<About>,
+    /// The files of payload parsers, where the process accepts records.
+    pub parsers: Option<ParserFiles>,
+    /// Asks the store for its version, where that is a server.
+    pub store_version: Option<ServerVersion>,
     /// What pages show besides their subject.
     pub kept: Kept,
     /// What operators added to the pages.
@@ -57,8 +62,8 @@ pub struct CollectorState {
     pub collector: Collector,
     /// What is accepted now; what is replayed is judged by it.
     pub admission: Admission,
-    /// Make attributes of what is stored.
-    pub parsers: PayloadParsers,
+    /// Make attributes of what is stored, and the files that say how.
+    pub parsers: ParserFiles,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

@@ -5,6 +5,7 @@
 //! off leaves none.
 
 mod client;
+mod progress;
 mod sink;
 
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::role::Role;
 use crate::serve::{Server, StartError};
 use client::Client;
+use progress::Progress;
 use sink::Sink;
 
 /// Largest answer that is shown as a table, in bytes: all of it has to be in memory to know how wide its columns are.
@@ -40,7 +42,8 @@ pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
         let mut answer = client.post(&url, args.statement.clone()).await?;
         if args.format != QueryFormat::Table {
             let sink = Sink::open(args.output.as_deref())?;
-            return sink.fill(&mut answer).await;
+            let progress = Progress::new(sink.is_file());
+            return sink.fill(&mut answer, progress).await;
         }
         let bytes = answer.whole(TABLE_BYTES_MAX).await?;
         let batches = StreamReader::try_new(bytes.as_slice(), None)?.collect::<Result<Vec<_>, _>>()?;
@@ -60,11 +63,12 @@ pub async fn query(args: &QueryArgs) -> Result<(), StartError> {
 /// # Errors
 /// What the server says, why there is none, or why the file cannot be written.
 pub async fn export(args: &ExportArgs) -> Result<(), StartError> {
-    let query = args.query()?;
+    let (filters, query) = (args.filters()?, args.query()?);
     with_server(&args.asked, async |server, client| {
-        let mut answer = client.get(&address(&server, "api/export", &query)?).await?;
         let file = Some(args.file.as_path()).filter(|file| *file != Path::new("-"));
-        Sink::open(file)?.fill(&mut answer).await
+        let progress = Progress::new(file.is_some()).counting(&client, &server, &filters).await;
+        let mut answer = client.get(&address(&server, "api/export", &query)?).await?;
+        Sink::open(file)?.fill(&mut answer, progress).await
     })
     .await
 }

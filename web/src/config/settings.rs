@@ -106,8 +106,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "parsers_dir",
         unit: "",
         kind: Kind::Path { set: |config, path| config.parsers_dir = Some(path) },
-        doc: "Directory with payload parsers, files that end with .toml. They are read at the start. No directory: those of \
-              the program alone.",
+        doc: "Directory with payload parsers, files that end with .toml. A server that runs takes changed files within a \
+              few seconds, and another directory on SIGHUP. No directory: those of the program alone.",
         show: |config| config.parsers_dir.as_ref().map_or_else(String::new, |path| quoted(path.display())),
     },
     Setting {

@@ -30,7 +30,13 @@ pub(super) fn records(out: &mut Exposition, counts: &Counts, pending: u64) {
     out.gauge("telemetrics_pending_records", "Acknowledged records that the store does not have yet.", pending);
 }
 
-pub(super) fn parsers<'a>(out: &mut Exposition, failures: impl IntoIterator<Item = (&'a str, u64)>) {
+pub(super) fn parsers<'a>(out: &mut Exposition, broken: usize, failures: impl IntoIterator<Item = (&'a str, u64)>) {
+    out.gauge(
+        "telemetrics_broken_parser_files",
+        "Files of payload parsers that cannot be used; two that share a classification, or a directory that cannot be \
+         read, count as one. While there are any, the parsers stay as they were.",
+        broken,
+    );
     out.counters(
         "telemetrics_parser_failures_total",
         "Attributes that stored records go without, because an expression of a payload parser failed.",

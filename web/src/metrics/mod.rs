@@ -105,8 +105,8 @@ pub async fn show(State(watched): State<Watched>) -> Response {
     }
     if let Some(CollectorState { collector, parsers, .. }) = &watched.collector {
         collecting(&mut out, &collector.stats(), watched.quotas, watched.clock.now());
-        let failures = parsers.failures();
-        collector::parsers(&mut out, failures.iter().map(|of| (of.parser.as_str(), of.failures)));
+        let (failures, broken) = (parsers.parsers().failures(), parsers.troubles().len());
+        collector::parsers(&mut out, broken, failures.iter().map(|of| (of.parser.as_str(), of.failures)));
     }
     if let Some(Answering { exports, statements, datasets }) = &watched.answering {
         answers::exports(&mut out, &exports.counts());

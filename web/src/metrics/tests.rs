@@ -46,7 +46,7 @@ fn sections(stats: &CollectorStats) -> Vec<Section> {
             "Maintenance of the embedded store",
             text(&|out| stats.maintenance.iter().for_each(|stats| collector::maintenance(out, stats, NOW))),
         ),
-        ("Payload parsers", text(&|out| collector::parsers(out, [("a", 1)]))),
+        ("Payload parsers", text(&|out| collector::parsers(out, 0, [("a", 1)]))),
         ("Exports", text(&|out| answers::exports(out, &counts))),
         ("Statements in SQL", text(&|out| answers::statements(out, &counts))),
         ("Files of finished days", text(&|out| answers::datasets(out, &files))),

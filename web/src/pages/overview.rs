@@ -188,7 +188,9 @@ fn troubles(state: &AppState) -> Vec<String> {
     let waiting = told.quarantine.owed.entries + told.quarantine.refused.entries;
     let writable = (!told.journal.writable).then(|| "Records are refused: the journal cannot be written.".to_owned());
     let kept = (waiting > 0).then(|| format!("{} wait in the quarantine.", text::records(waiting)));
-    writable.into_iter().chain(kept).collect()
+    let broken = state.parsers.as_ref().is_some_and(|parsers| !parsers.troubles().is_empty());
+    let broken = broken.then(|| "Changed payload parsers are not used: see Status.".to_owned());
+    writable.into_iter().chain(kept).chain(broken).collect()
 }
 
 #[cfg(test)]

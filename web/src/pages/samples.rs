@@ -98,8 +98,8 @@ fn general() -> Vec<Sample> {
             &UpdatesPage::found(&given("ordinary"), &offer(&crash()), &Steps::default(), 1),
         ),
         sample("updates.html", "refused", &UpdatesPage::refused(&given("hostile"), &offer(&hostile()), &problem())),
-        sample("status.html", "ordinary", &status(Some(&CollectorStats::default()), "records in data")),
-        sample("status.html", "hostile", &status(None, &HOSTILE.repeat(100))),
+        sample("status.html", "ordinary", &status(Some(&CollectorStats::default()), "records in data", &[])),
+        sample("status.html", "hostile", &status(None, &HOSTILE.repeat(100), &vec![HOSTILE.repeat(100); 200])),
         sample("quarantine.html", "ordinary", &quarantine(&[entry("severity", "must be 1 to 4")])),
         sample("quarantine.html", "hostile", &quarantine(&vec![entry(HOSTILE, &HOSTILE.repeat(10)); PAGE_ENTRIES])),
         sample("quarantine.html", "empty", &QuarantinePage::new(&QuarantineStats::default(), Filter::default(), &[])),
@@ -148,7 +148,7 @@ fn numbers(name: &str, series: &str) -> NumbersPage {
     NumbersPage::found(&SUBJECT, &given, &offer(&hostile()), numbers)
 }
 
-fn status(collector: Option<&CollectorStats>, store: &str) -> StatusPage {
+fn status(collector: Option<&CollectorStats>, store: &str, troubles: &[String]) -> StatusPage {
     let rule = |class: String| RetentionRule { matcher: Matcher::Classification(class), days: 1 };
     let rules = (0..1_000).map(|at| rule(format!("{store}{at}"))).collect();
     let about = About { store: store.to_owned(), retention: RetentionPolicy { default_days: 0, rules }.into() };
@@ -158,7 +158,15 @@ fn status(collector: Option<&CollectorStats>, store: &str) -> StatusPage {
     }
     let buckets: Vec<_> = (0..25).map(|hour| TimestampUs(hour * US_PER_HOUR)).collect();
     let hours = Trend { series: vec![TrendSeries { of: SeriesOf::All, records: vec![7; buckets.len()] }], buckets };
-    StatusPage::new(&FoundStatus { about: &about, collector, hours: &hours, sizes: &sizes, now: NOW })
+    StatusPage::new(&FoundStatus {
+        about: &about,
+        collector,
+        parsers: Some(troubles),
+        store_version: Some(store),
+        hours: &hours,
+        sizes: &sizes,
+        now: NOW,
+    })
 }
 
 fn quarantine(entries: &[Entry]) -> QuarantinePage {

@@ -16,6 +16,7 @@ use telemetrics_schema::time::{US_PER_HOUR, US_PER_S};
 use super::{STATUS_TAB, Shell, message, render, text};
 use crate::charts::{Chart, Figure, Kind, Series};
 use crate::error::WebError;
+use crate::parsers::ParserFiles;
 use crate::state::AppState;
 
 /// How many hours the chart of what came in looks back.
@@ -24,6 +25,8 @@ const HOURS: i64 = 24;
 const DAYS_MAX: usize = 40;
 /// Most rules of the policy that are listed.
 const RULES_MAX: usize = 50;
+/// Most files that cannot be used that are listed.
+const TROUBLES_MAX: usize = 20;
 /// Longest fact, in characters.
 const FACT_CHARS: usize = 200;
 
@@ -42,6 +45,10 @@ pub struct Found<'a> {
     pub about: &'a About,
     /// What its collector tells, where it has one.
     pub collector: Option<&'a CollectorStats>,
+    /// Why files of payload parsers are not used, where the process has parsers.
+    pub parsers: Option<&'a [String]>,
+    /// The version of the store, where that is a server.
+    pub store_version: Option<&'a str>,
     /// Records by hour.
     pub hours: &'a Trend,
     /// What the store takes.
@@ -80,12 +87,15 @@ impl StatusPage {
     /// The page.
     #[must_use]
     pub fn new(found: &Found<'_>) -> Self {
-        let Found { about, collector, hours, sizes, now } = found;
+        let Found { about, collector, parsers, store_version, hours, sizes, now } = found;
         let mut groups = vec![Group { title: "Ingest", facts: ingest(*collector, hours) }];
         groups.extend(collector.map(|stats| Group { title: "Buffer", facts: buffer(stats, *now) }));
         groups.push(Group { title: "Store", facts: store(about, sizes) });
         groups.push(Group { title: "Retention", facts: retention(&about.retention.now()) });
-        groups.push(Group { title: "Versions", facts: vec![fact("telemetrics", env!("CARGO_PKG_VERSION"))] });
+        groups.extend(parsers.map(|troubles| Group { title: "Payload parsers", facts: broken(troubles) }));
+        let versions = [Some(("telemetrics", env!("CARGO_PKG_VERSION"))), store_version.map(|is| ("ClickHouse", is))];
+        let versions = versions.into_iter().flatten().map(|(of, is)| fact(of, is)).collect();
+        groups.push(Group { title: "Versions", facts: versions });
         let figures = vec![by_hour(hours).figure(), by_day(sizes).figure()];
         Self { shell: Shell::new("Status", Some(STATUS_TAB)), groups, figures }
     }
@@ -143,6 +153,17 @@ fn retention(policy: &RetentionPolicy) -> Vec<Fact> {
     [fact("All others", days(policy.default_days))].into_iter().chain(rules).collect()
 }
 
+/// Which files of payload parsers are not used, and why.
+fn broken(troubles: &[String]) -> Vec<Fact> {
+    if troubles.is_empty() {
+        return vec![fact("Files that cannot be used", "none")];
+    }
+    let shown = troubles.iter().take(TROUBLES_MAX).map(|trouble| fact("Cannot be used", trouble));
+    let more = troubles.len().saturating_sub(TROUBLES_MAX);
+    let more = (more > 0).then(|| fact("Cannot be used either", format!("{more} more: see the log")));
+    shown.chain(more).chain([fact("In use", "the parsers from before")]).collect()
+}
+
 fn date(day: i32) -> Option<String> {
     TimestampUs::from_day(day).date().map(|date| date.to_string())
 }
@@ -182,9 +203,24 @@ async fn answer(state: &AppState) -> Result<Response, WebError> {
     let received_from = Some(TimestampUs(asked.now.0 - HOURS * US_PER_HOUR));
     let filter = RecordFilter { received_from, ..RecordFilter::default() };
     let request = TrendRequest { filter, interval: Interval::Hour, by: None, top: 1 };
-    let (hours, sizes) = tokio::try_join!(trend(&asked.view, &request, asked.now), state.analytics.day_sizes())?;
+    let version = async {
+        match &state.store_version {
+            Some(version) => Ok(Some(version.ask().await)),
+            None => Ok(None),
+        }
+    };
+    let (hours, sizes, store_version) =
+        tokio::try_join!(trend(&asked.view, &request, asked.now), state.analytics.day_sizes(), version)?;
     let collector = state.collector.as_ref().map(telemetrics_collector::Collector::stats);
-    let found =
-        Found { about: &state.about, collector: collector.as_ref(), hours: &hours, sizes: &sizes, now: asked.now };
+    let troubles = state.parsers.as_ref().map(ParserFiles::troubles);
+    let found = Found {
+        about: &state.about,
+        collector: collector.as_ref(),
+        parsers: troubles.as_deref(),
+        store_version: store_version.as_deref(),
+        hours: &hours,
+        sizes: &sizes,
+        now: asked.now,
+    };
     Ok(render(StatusCode::OK, &StatusPage::new(&found)))
 }

@@ -6,6 +6,7 @@ pub mod trial;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use telemetrics_analytics::parsers::{Definition, PARSERS_MAX, ParserSet, PayloadParsers};
@@ -74,6 +75,22 @@ fn with_bundled(directory: &Path) -> Result<Vec<Definition>, String> {
         all.insert(shown, definition);
     }
     Ok(all.into_values().collect())
+}
+
+/// Which files of a directory are broken, each by itself and with its reason; where none is, what is wrong with all.
+fn troubles(directory: Option<&Path>, reason: &str) -> Vec<String> {
+    let Some(directory) = directory else { return vec![reason.to_owned()] };
+    let names = names(directory).unwrap_or_default().into_iter().take(PARSERS_MAX);
+    let broken: Vec<String> = names.filter_map(|name| trouble(directory, &name)).collect();
+    if broken.is_empty() { vec![reason.to_owned()] } else { broken }
+}
+
+/// What is wrong with one file.
+fn trouble(directory: &Path, name: &OsStr) -> Option<String> {
+    match file::read(&directory.join(name), &name.to_string_lossy()) {
+        Ok(definition) => ParserSet::compile(&[definition]).err().map(|error| error.to_string()),
+        Err(reason) => Some(reason),
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +193,35 @@ mod tests {
         fs::write(directory.path().join("a.toml"), good.replace("n =", "m =")).expect("written");
         assert_eq!(reload(), Ok(true));
         assert_eq!(made(), r#"{"m":"x"}"#);
+    }
+
+    #[test]
+    fn each_broken_file_is_told_until_it_is_repaired() {
+        let good = "classifications = [\"a/b/c\"]\n[fields]\nn = \"payload\"\n";
+        let (directory, config) = with_files(&[("a.toml", good)]);
+        let watched = ParserFiles::open(config.parsers_dir.as_deref()).expect("parsers");
+        let reload = || watched.reload(config.parsers_dir.as_deref());
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("written");
+        assert_eq!(watched.troubles(), Vec::<String>::new());
+        write("b.toml", "x");
+        write("c.toml", &good.replace("payload", "nothing").replace("a/b", "d/e"));
+        assert!(reload().is_err());
+        let [first, second] = watched.troubles().try_into().expect("two files");
+        assert!(
+            first.starts_with("b.toml: line 1: ") && second.starts_with("c.toml: the field n: "),
+            "{first} {second}"
+        );
+        write("b.toml", good);
+        fs::remove_file(directory.path().join("c.toml")).expect("removed");
+        assert!(reload().is_err());
+        let [both] = watched.troubles().try_into().expect("one reason");
+        assert!(both.contains("a.toml and b.toml both parse a/b/c"), "{both}");
+        fs::remove_file(directory.path().join("b.toml")).expect("removed");
+        assert_eq!((reload(), watched.troubles()), (Ok(true), Vec::new()));
+        fs::remove_dir_all(directory.path()).expect("removed");
+        assert!(reload().is_err());
+        let [gone] = watched.troubles().try_into().expect("one reason");
+        assert!(gone.contains("the directory cannot be read"), "{gone}");
     }
 
     #[test]

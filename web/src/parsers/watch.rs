@@ -12,7 +12,7 @@ use telemetrics_analytics::parsers::PayloadParsers;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{compiled, definitions};
+use super::{compiled, definitions, troubles};
 use crate::definition_files::{Stamp, names};
 use crate::repeat;
 use crate::serve::StartError;
@@ -25,6 +25,8 @@ pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 pub struct ParserFiles {
     parsers: PayloadParsers,
     last: Arc<Mutex<Last>>,
+    /// Behind a lock of its own: whoever asks must not wait for files that are being read.
+    troubles: Arc<Mutex<Vec<String>>>,
 }
 
 /// What was seen at the last look, usable or not.
@@ -53,13 +55,20 @@ impl ParserFiles {
     pub fn open(directory: Option<&Path>) -> Result<Self, StartError> {
         // Before they are read: what is written meanwhile is seen at the next look.
         let last = Arc::new(Mutex::new(Last::look(directory)));
-        Ok(Self { parsers: PayloadParsers::new(compiled(directory, &definitions(directory)?)?), last })
+        let parsers = PayloadParsers::new(compiled(directory, &definitions(directory)?)?);
+        Ok(Self { parsers, last, troubles: Arc::default() })
     }
 
     /// What holds now, and what replaces it.
     #[must_use]
     pub fn parsers(&self) -> &PayloadParsers {
         &self.parsers
+    }
+
+    /// Why the files, as they were at the last look, are not what holds now: a sentence for each that is broken.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes what the files of `directory` say, when it is something else than at the last look. Whether it did.
@@ -74,7 +83,10 @@ impl ParserFiles {
             return Ok(false);
         }
         *last = seen;
-        self.parsers.replace(compiled(directory, &definitions(directory)?)?);
+        let read = definitions(directory).and_then(|definitions| compiled(directory, &definitions));
+        let found = read.as_ref().err().map_or_else(Vec::new, |reason| troubles(directory, reason));
+        *self.troubles.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        self.parsers.replace(read?);
         Ok(true)
     }
 

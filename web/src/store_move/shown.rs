@@ -7,7 +7,7 @@ use telemetrics_schema::layout::{DataDir, date_text};
 
 use crate::config::{ClickHouse, Config};
 use crate::curation::Carried;
-use crate::terminal::{percent, say};
+use crate::terminal::{bar, say};
 
 /// How far a move is.
 pub(super) struct Shown {
@@ -53,7 +53,7 @@ impl Shown {
 
     fn line(&self, day: i32) -> String {
         let done = self.done + self.of_day;
-        format!("{}  {done} of {} records, {} %", date_text(day), self.total, percent(done, self.total))
+        format!("{}  {}  {done} of {} records", bar(done, self.total), date_text(day), self.total)
     }
 
     /// The last words.
@@ -88,5 +88,16 @@ pub(super) fn curation(carried: Carried, directory: &Path) {
              export one (/api/curation/export) and import it into the other (mode=add).\n",
             directory.display()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_all_of_it_is() {
+        let shown = Shown { total: 8, done: 3, moved: 0, of_day: 1, is_terminal: true };
+        assert_eq!(shown.line(20_773), "[###############...............]  50 %  2026-11-16  4 of 8 records");
     }
 }

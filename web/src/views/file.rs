@@ -40,7 +40,7 @@ const KEYS: [&str; 10] = [
     "columns.every",
 ];
 const PARAMETER_KEYS: [&str; 7] = ["name", "type", "label", "default", "choices", "min", "max"];
-const KINDS: [&str; 6] = ["table", "column", "stacked_column", "line", "share", "matrix"];
+pub(super) const KINDS: [&str; 6] = ["table", "column", "stacked_column", "line", "share", "matrix"];
 const TYPES: [&str; 6] = ["text", "integer", "days", "date", "choice", "system"];
 
 /// What a file says: a statement, its parameters, and how its answer is shown.

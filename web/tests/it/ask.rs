@@ -75,3 +75,20 @@ fn a_store_that_no_server_uses_is_asked() {
     assert!(!nothing.status.success() && nothing.stderr.contains("no store"), "{}", nothing.stderr);
     assert!(!dir.path().join("nowhere").exists());
 }
+
+#[test]
+fn a_terminal_shows_a_bar_and_a_file_nothing() {
+    let server = embedded();
+    let posted = seeds::post(&server).len();
+    let dir = tempfile::tempdir().expect("a directory");
+    let export = format!("'{PROGRAM}' export all.parquet --server {}", server.url("/"));
+    // What it is told to run has a terminal of its own.
+    let mut script = Command::new("script");
+    let shown = script.args(["-qec", &export, "/dev/null"]).current_dir(dir.path());
+    let shown = Process::start(shown, dir.path()).wait();
+    let whole = format!("[##############################] 100 %  {posted} of {posted} records, ");
+    assert!(shown.status.success() && shown.stdout.contains(&whole), "{shown:?}");
+    let args = ["export", "all.csv", "--format", "csv", "--server", &server.url("/")];
+    let unseen = run(dir.path(), &args);
+    assert!(unseen.status.success() && unseen.stderr.is_empty() && unseen.stdout.is_empty(), "{unseen:?}");
+}

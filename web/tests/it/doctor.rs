@@ -7,7 +7,7 @@ use serde_json::Value;
 use telemetrics_testkit::process::Ended;
 use telemetrics_testkit::{Authority, ClickHouse, Post, Process, Server, SmallDisk, wait_until};
 
-use crate::retention::fill_embedded;
+use crate::retention::{AGED, fill_embedded};
 use crate::servers::{PROGRAM, accepted, embedded, ended, metric};
 
 fn doctor(args: &[&str]) -> Ended {
@@ -156,7 +156,7 @@ fn a_journal_that_fills_up_is_said_before_records_are_refused_and_then() {
 fn what_should_be_deleted_from_the_embedded_store_is_said() {
     let mut server = embedded();
     server.kill();
-    fill_embedded(&server.data_dir());
+    fill_embedded(&server.data_dir(), &AGED);
     let dir = data_dir(&server);
     let with = |retention: &str| {
         let config = server.dir().join("other.toml");

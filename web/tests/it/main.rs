@@ -18,6 +18,7 @@ mod curation;
 mod datasets;
 mod deploy;
 mod doctor;
+mod documents;
 mod durability;
 mod edits;
 mod exports;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use scraper::Html;
 use serde_json::{Value, json};
-use telemetrics_testkit::{Post, Server};
+use telemetrics_testkit::{ClickHouse, Post, Server};
 
 use crate::curation;
 use crate::html::{attribute, one_text, page, select, texts};
@@ -380,4 +380,19 @@ fn bookmarks_of_the_original_lead_to_the_same_records() {
     let saved = csv("format_type=attach&os_name=nothing");
     assert!(saved.header("content-disposition").is_some_and(|name| name.starts_with("attachment")));
     assert_eq!((csv("format_type=x").status, server.get(&format!("{RECORDS}/export/x.csv")).status), (400, 404));
+}
+
+#[test]
+fn the_status_names_the_versions_of_all_that_runs() {
+    let versions = |server: &Server| {
+        let page = get(server, "/telemetryui/status");
+        let facts: Vec<(String, String)> =
+            texts(&page, ".facts th").into_iter().zip(texts(&page, ".facts td")).collect();
+        let of = |name: &str| facts.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.clone());
+        (of("telemetrics"), of("ClickHouse"))
+    };
+    let own = Some(env!("CARGO_PKG_VERSION").to_owned());
+    assert_eq!(versions(&embedded()), (own.clone(), None));
+    let of_server = ClickHouse::shared().query("SELECT version()").trim().to_owned();
+    assert_eq!(versions(&on_clickhouse()), (own, Some(of_server)));
 }

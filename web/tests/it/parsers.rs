@@ -123,7 +123,14 @@ fn a_file_that_comes_while_the_server_runs_is_used_and_a_broken_one_changes_noth
         (line.contains("the payload parsers stay as they were") && line.contains("broken.toml")).then_some(())
     });
     assert_eq!(attributes(), json!({"number": "7", "name": "a"}));
+    let broken = || crate::servers::metric(&server, "telemetrics_broken_parser_files");
+    let shown = |address: &str, words: &str| server.get(address).text().contains(words);
+    assert_eq!(broken(), 1);
+    assert!(shown("/telemetryui/status", "broken.toml: line 1: "), "the page names the file and says why");
+    assert!(shown("/telemetryui/overview", "Changed payload parsers are not used"));
     fs::remove_file(directory.path().join("broken.toml")).expect("removed");
+    wait_until("that nothing is broken", || broken() == 0);
+    assert!(!shown("/telemetryui/status", "broken.toml") && !shown("/telemetryui/overview", "payload parsers"));
     write(directory.path(), "sensor.toml", &SENSOR.replace("number =", "reading ="));
     wait_until("the changed parser", || attributes() == json!({"reading": "7", "name": "a"}));
 }
@@ -230,8 +237,14 @@ fn the_examples_of_the_document_make_what_it_says() {
         all.iter().filter(|block| block.language == "toml").map(|block| block.heading.as_str()).collect();
     assert_eq!(examples, ["A pattern", "What is encoded", "JSON"]);
     let directory = tempfile::tempdir().expect("a directory");
-    for (number, example) in examples.iter().enumerate() {
-        write(directory.path(), &format!("{number}.toml"), &of(example, "toml"));
+    for (name, example) in ["disk.toml", "report.toml", "sensors.toml"].iter().zip(&examples) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/parsers").join(name);
+        assert_eq!(
+            fs::read_to_string(&file).expect("an example"),
+            of(example, "toml"),
+            "{name} is what the document shows"
+        );
+        fs::copy(&file, directory.path().join(name)).expect("copied");
     }
     let server = with_parsers(directory.path(), &[]);
     let classes = ["org.example/disk/smart", "org.example/report/x", "org.example/sensors/reading"];

@@ -320,11 +320,26 @@ fn shipped_views_show_the_numbers_of_the_api(server: &Server) {
         assert_eq!(found, expected.into_iter().map(named).collect(), "{by}");
     }
     by_week(server, system);
+    others(server);
     let found = counted(&rows(server, &format!("updates/rows.json?{system}&days=1")), &["before", "after"], "updates");
     let updates = server.get_json(&format!("/api/updates?{system}&days=1"))["rows"].take();
     assert_eq!(found, counted(&updates, &["from_version", "to_version"], "records"));
     population(server, system);
     pages_show_them(server, system);
+}
+
+/// The views that are like no page: the API has their records one by one.
+fn others(server: &Server) {
+    let crashes = rows(server, "crash-days/rows.json?days=7");
+    let crashes: u64 =
+        crashes.as_array().expect("rows").iter().map(|row| row["crashes"].as_u64().expect("a number")).sum();
+    let filter = "classification=org.clearlinux/crash/*&created_in_days=7&limit=10000";
+    assert_eq!(crashes, servers::records(server, filter).len() as u64);
+    assert!(crashes > 0);
+    let newest = rows(server, "newest/rows.json?severity_at_least=4");
+    let ids: Vec<u64> = newest.as_array().expect("rows").iter().map(|row| row["id"].as_u64().expect("an id")).collect();
+    assert_eq!(ids, servers::ids(&servers::records(server, "severity=4&limit=100")));
+    assert!(!ids.is_empty());
 }
 
 /// Weeks are told by their first days; the API has those without records, too.

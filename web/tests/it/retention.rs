@@ -15,6 +15,7 @@ use telemetrics_schema::time::{US_PER_DAY, US_PER_S};
 use telemetrics_schema::{CollectorNumber, Record, RecordId, Report, TimestampUs};
 use telemetrics_testkit::{ClickHouse, Post, Process, Server, wait_until};
 
+use crate::documents::{shell, under};
 use crate::servers::{PROGRAM, accepted, embedded, ids, metric, records};
 
 /// The purge examples of the original's contract.
@@ -30,8 +31,11 @@ rules = [
 ]
 "#;
 
-/// Age in days, classification, severity, and whether it lives under [`EXAMPLES`]. Its place is its id.
-const AGED: [(i64, &str, i8, bool); 12] = [
+/// Age in days, classification, severity, and whether it lives under a policy.
+pub(crate) type Aged = (i64, &'static str, i8, bool);
+
+/// Under [`EXAMPLES`]. The place of each is its id.
+pub(crate) const AGED: [Aged; 12] = [
     (2, "test/discard/two", 4, false),
     (6, "test/keep/one", 2, true),
     (6, "test/test/one", 2, false),
@@ -46,8 +50,26 @@ const AGED: [(i64, &str, i8, bool); 12] = [
     (400, "test/keep/one", 4, true),
 ];
 
+/// Under the policy of the page about retention, in the order of its table, on both sides of each limit.
+const OF_THE_PAGE: [Aged; 10] = [
+    (0, "org.clearlinux/hello/world", 1, true),
+    (1, "org.clearlinux/hello/world", 1, false),
+    (0, "org.clearlinux/hello/world", 4, true),
+    (1, "org.clearlinux/hello/world", 4, false),
+    (4_000, "org.clearlinux/mce/corrected", 2, true),
+    (89, "org.clearlinux/mce/fatal", 4, true),
+    (90, "org.clearlinux/mce/fatal", 4, false),
+    (34, "org.clearlinux/crash/clr", 3, true),
+    (35, "org.clearlinux/crash/clr", 3, false),
+    (0, "org.clearlinux/crash/clr", 3, true),
+];
+
 fn living_examples() -> BTreeSet<u64> {
-    (1..).zip(AGED).filter(|(_, (.., lives))| *lives).map(|(id, _)| id).collect()
+    living(&AGED)
+}
+
+fn living(aged: &[Aged]) -> BTreeSet<u64> {
+    (1..).zip(aged).filter(|(_, (.., lives))| *lives).map(|(id, _)| id).collect()
 }
 
 fn insert(database: &str, id: u64, age_days: i64, classification: &str, severity: i8) {
@@ -165,15 +187,15 @@ fn now() -> TimestampUs {
     TimestampUs(i64::try_from(since.as_micros()).expect("before 2262"))
 }
 
-/// The records of [`AGED`] in the embedded store, each a batch of its own.
-pub(crate) fn fill_embedded(data: &Path) {
+/// These records in the embedded store, each a batch of its own. The place of each is its id.
+pub(crate) fn fill_embedded(data: &Path, aged: &[Aged]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let table = DataDir::new(data).records_table();
         let store = EmbeddedStore::open(&table, CollectorNumber::default()).await.expect("a table");
         let mut store = Store::Embedded(store);
-        for (id, (age_days, classification, severity, _)) in (1..).zip(AGED) {
-            let report = Report { classification: classification.into(), severity, ..Report::default() };
+        for (id, (age_days, classification, severity, _)) in (1..).zip(aged) {
+            let report = Report { classification: (*classification).into(), severity: *severity, ..Report::default() };
             let ts_reception = TimestampUs(now().0 - age_days * US_PER_DAY - 3_600 * US_PER_S);
             let record = Arc::new(Record { id: RecordId(id), ts_reception, report });
             store.insert(&Batch::of(vec![record]).expect("a record")).await.expect("inserted");
@@ -192,7 +214,7 @@ fn a_policy_that_is_read_anew_holds_at_once_in_the_embedded_store() {
     let drain = "[drain]\nbatch_age_ms = 10\n";
     let mut server = embedded();
     server.kill();
-    fill_embedded(&server.data_dir());
+    fill_embedded(&server.data_dir(), &AGED);
     fs::write(server.dir().join("telemetrics.toml"), format!("retention = \"off\"\n{drain}")).expect("written");
     server.restart();
     assert_eq!(seen(&server).len(), AGED.len());
@@ -278,7 +300,7 @@ fn a_dry_run_tells_rows_by_rule_of_clickhouse() {
 fn a_dry_run_tells_rows_by_rule_of_the_directory_of_a_running_server() {
     let mut server = embedded();
     server.kill();
-    fill_embedded(&server.data_dir());
+    fill_embedded(&server.data_dir(), &AGED);
     fs::write(server.dir().join("telemetrics.toml"), "retention = \"off\"\n").expect("written");
     server.restart();
     let changed = server.dir().join("changed.toml");
@@ -297,6 +319,27 @@ fn a_dry_run_tells_rows_by_rule_of_the_directory_of_a_running_server() {
     server.restart();
     restart_with(&mut server, EXAMPLES);
     assert_eq!(seen(&server), living_examples());
+}
+
+#[test]
+fn the_page_says_how_a_policy_is_tried_and_changed() {
+    let document = "docs/retention.md";
+    let mut server = embedded();
+    server.kill();
+    fill_embedded(&server.data_dir(), &OF_THE_PAGE);
+    fs::write(server.dir().join("telemetrics.toml"), "retention = \"off\"\n").expect("written");
+    server.restart();
+    let policy = under(document, "The policy", "toml");
+    let changed = format!("data_dir = \"{}\"\n{policy}", server.data_dir().display());
+    fs::write(server.dir().join("changed.toml"), changed).expect("written");
+    let told = shell(server.dir(), None, &under(document, "Ask before you shorten it", "sh"));
+    let expired = OF_THE_PAGE.len() - living(&OF_THE_PAGE).len();
+    let total = told.lines().find_map(|line| line.strip_prefix("total")).expect("a sum");
+    assert_eq!(total.split_whitespace().next(), Some(expired.to_string().as_str()), "{told}");
+    assert_eq!(seen(&server).len(), OF_THE_PAGE.len(), "nothing is deleted");
+    shell(server.dir(), Some(&server), &under(document, "Change it", "sh"));
+    wait_until("the policy in answers", || seen(&server) == living(&OF_THE_PAGE));
+    assert!(server.get("/telemetryui/status").text().contains("org.clearlinux/mce/*"), "the page shows the policy");
 }
 
 fn walk(directory: &Path) -> BTreeSet<String> {

@@ -5,12 +5,27 @@ use std::process::Command;
 
 use telemetrics_testkit::Process;
 
-use super::tools::{in_repository, installed, output};
+use super::tools::{in_repository, installed, output, text};
 use crate::servers::PROGRAM;
 
 #[test]
 fn hadolint_has_nothing_to_say_about_the_image() {
     output(&in_repository("deploy/docker"), &installed("lint/bin/hadolint"), &["Dockerfile"]);
+}
+
+#[test]
+fn the_stage_that_compiles_has_what_the_program_needs() {
+    let (image, readme) = (text("deploy/docker/Dockerfile"), text("README.md"));
+    let needs = readme.lines().find_map(|line| line.strip_prefix("Needs a Rust toolchain ("));
+    let (version, others) = needs.and_then(|needs| needs.split_once(" or later), ")).expect("what is needed");
+    assert!(image.contains(&format!("\nFROM rust:{version}-slim-")), "the image of Rust {version}");
+    assert!(text("Cargo.toml").contains(&format!("rust-version = \"{version}\"")), "{version}");
+    assert_eq!(others, "a C compiler and make. From a clone of this repository:");
+    let installed = image.lines().find_map(|line| line.split_once("apt-get install -y --no-install-recommends "));
+    let installed: Vec<&str> = installed.map(|(_, names)| names.split(' ').collect()).unwrap_or_default();
+    for name in ["gcc", "libc6-dev", "make"] {
+        assert!(installed.contains(&name), "{name} is not among {installed:?}");
+    }
 }
 
 /// The composition as docker-compose understands it, with the variables of the server in it.

@@ -8,7 +8,7 @@ use telemetrics_testkit::http::exchange;
 use telemetrics_testkit::{Post, Process};
 use tempfile::TempDir;
 
-use super::tools::{in_repository, installed, output, text};
+use super::tools::{files, in_repository, installed, output, text};
 use crate::servers::PROGRAM;
 
 const UNIT: &str = "deploy/systemd/telemetrics.service";
@@ -138,6 +138,23 @@ impl Packages {
     }
 }
 
+/// What documents say is below `/usr/share/doc/telemetrics`: documents, changes, and all examples.
+fn documents() -> Vec<String> {
+    let names = |folder: &str| {
+        let paths = files(folder).into_iter();
+        paths.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let below = |folder: &str, names: Vec<String>| {
+        names.into_iter().map(move |name| format!("usr/share/doc/telemetrics/{folder}{name}")).collect::<Vec<_>>()
+    };
+    let alone = ["CHANGELOG.md", "telemetrics.toml", "nginx.conf", "grafana.json"].map(str::to_owned).to_vec();
+    let parsers = [names("deploy/parsers"), names("web/parsers")].concat();
+    let folders =
+        [("views/", names("deploy/views")), ("parsers/", parsers), ("prometheus/", names("deploy/prometheus"))];
+    let folders = folders.into_iter().flat_map(|(folder, names)| below(folder, names));
+    folders.chain(below("", alone)).chain(below("", names("docs"))).collect()
+}
+
 fn posted(address: std::net::SocketAddr) {
     let answer = exchange(address, &Post::default().in_headers()).expect("an answer");
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -171,6 +188,10 @@ fn the_package_is_installed_upgraded_removed_and_purged() {
     assert_eq!(root.run(&["systemctl", "is-enabled", "telemetrics"]), "enabled");
     assert_eq!(root.run(&["getent", "passwd", "telemetrics"]).split(':').next_back(), Some("/usr/sbin/nologin"));
     root.run(&["systemd-analyze", "verify", "telemetrics.service"]);
+    root.run(&["telemetrics", "config", "check", "--config", &format!("/{CONFIGURATION}")]);
+    for path in documents() {
+        assert!(root.has(&path), "{path}");
+    }
 
     // What an operator changes, so that nothing here needs a port of its own.
     let file = root.path().join(CONFIGURATION);

@@ -6,13 +6,15 @@ use super::file;
 use super::load::{Given, Value};
 use super::setting::Kind;
 use super::settings::{SETTINGS, Setting};
+use crate::import::PSQL_VARIABLE;
 use crate::logging::LOG_VARIABLE;
 
 /// How the variables begin.
 pub const PREFIX: &str = "TELEMETRICS_";
 
-/// Variables that begin as settings do and are none: the filter of the log, and what makes the documents.
-const OTHERS: [&str; 2] = [LOG_VARIABLE, "TELEMETRICS_UPDATE_DOCS"];
+/// Variables that begin as settings do and are none: the filter of the log, the program that an import reads with, and what
+/// makes the documents.
+const OTHERS: [&str; 3] = [LOG_VARIABLE, PSQL_VARIABLE, "TELEMETRICS_UPDATE_DOCS"];
 /// How the variables of this project's own tests begin.
 const OF_TESTS: &str = "TELEMETRICS_TEST_";
 
@@ -110,6 +112,7 @@ mod tests {
             ("TELEMETRICS_STORE_CLICKHOUSE_URL", "http://h:1"),
             ("TELEMETRICS_RETENTION_RULES", "[{ severity = 4, days = 0 }]"),
             ("TELEMETRICS_LOG", "debug"),
+            ("TELEMETRICS_PSQL", "/usr/bin/psql"),
             ("TELEMETRICS_LOG_FORMAT", "json"),
             ("PATH", "x"),
         ]);

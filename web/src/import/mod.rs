@@ -32,6 +32,7 @@ use telemetrics_schema::{Record, RecordId, TimestampUs};
 use crate::cli_import::ImportArgs;
 use crate::config::Config;
 use crate::serve::StartError;
+pub(crate) use postgres::PSQL_VARIABLE;
 use postgres::{Original, Server};
 use shown::{Shown, Tally};
 use source::{Piece, Place, Source};

@@ -15,7 +15,7 @@ use super::source::{Place, Read, Take};
 use crate::serve::StartError;
 
 /// Name or path of another `psql`.
-pub(super) const PROGRAM_VARIABLE: &str = "TELEMETRICS_PSQL";
+pub(crate) const PSQL_VARIABLE: &str = "TELEMETRICS_PSQL";
 /// Both generations of the table `records`: the names of a column, newest first, in the order of `reported()`.
 const COLUMNS: [&[&str]; 19] = [
     &["id"],
@@ -83,7 +83,7 @@ impl Server {
     }
 
     fn start(&self, commands: &[&str]) -> Result<(Child, BufReader<ChildStdout>), StartError> {
-        let program = std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "psql".into());
+        let program = std::env::var_os(PSQL_VARIABLE).unwrap_or_else(|| "psql".into());
         let mut psql = Command::new(&program);
         psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password"]);
         psql.args(["--field-separator", "\t", "--set", "ON_ERROR_STOP=1", "--dbname", self.url.as_str()]);

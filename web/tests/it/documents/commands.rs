@@ -5,7 +5,7 @@ use std::fs;
 use telemetrics_testkit::{ClickHouse, Post, Server, wait_until};
 
 use super::{shell, under};
-use crate::servers::{accepted, embedded, records};
+use crate::servers::{PROGRAM, accepted, embedded, records};
 
 const SHIPPED_ID: &str = "6907c830-eed9-4ce9-81ae-76daf8d88f0f";
 
@@ -45,6 +45,33 @@ fn the_statement_of_the_page_about_sql_is_answered() {
     let ask = under("docs/sql.md", "Statements in SQL", "sh").replace("http://127.0.0.1:8080", &server.url(""));
     let rows: serde_json::Value = serde_json::from_str(&shell(server.dir(), None, &ask)).expect("JSON");
     assert_eq!(rows["rows"], serde_json::json!([{"build": "77", "crashes": 1}]));
+}
+
+#[test]
+fn statements_of_the_page_about_clickhouse_are_understood() {
+    let document = "docs/clickhouse.md";
+    let (clickhouse, database) = (ClickHouse::shared(), ClickHouse::shared().create_database());
+    let url = format!("{}/{database}", clickhouse.url());
+    let server = Server::start_with_config(PROGRAM, "read_wait_ms = 30000\n", &["--clickhouse", &url]);
+    accepted(&server, &Post::default());
+    assert_eq!(records(&server, "").len(), 1);
+    let in_database = |text: &str| text.replace("TABLE records", &format!("TABLE {database}.records"));
+    let sizes = under(document, "Rollups", "sql");
+    let (repair, sizes) = sizes.split_once("SELECT").expect("statements that repair, and one about sizes");
+    for statement in repair.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        clickhouse.query(&in_database(statement));
+    }
+    let sizes = format!("SELECT{sizes}").replace("'telemetrics'", &format!("'{database}'"));
+    let told = clickhouse.query(&sizes);
+    for name in ["hourly", "daily", "hourly_platform", "daily_platform"] {
+        assert!(told.lines().any(|line| line.starts_with(&format!("{name}\t"))), "{name}: {told}");
+    }
+    // The user of this server may not make others: it says whether it understands.
+    let rights = under(document, "Users and their rights", "sql");
+    for statement in rights.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        let understood = clickhouse.query(&format!("EXPLAIN AST {statement}"));
+        assert!(understood.starts_with("CreateUserQuery") || understood.starts_with("GrantQuery"), "{understood}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Documents do what they say: their commands are run with the real program.
+//! Documents do what they say: their commands are run with the real program, and what they name exists.
 
 mod commands;
+mod named;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use telemetrics_testkit::document::{Block, blocks};
@@ -32,4 +33,9 @@ pub(crate) fn shell(directory: &Path, server: Option<&Server>, script: &str) -> 
     let ended = Process::start(command, directory).wait();
     assert!(ended.status.success(), "{script}: {}\n{}", ended.stdout, ended.stderr);
     ended.stdout
+}
+
+/// A file or a folder of the repository.
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }

@@ -196,6 +196,14 @@ pub struct TrendRequest<'a> {
     pub top: usize,
     /// Guilties that are left out.
     pub without: &'a HashSet<i64>,
+    /// The only guilty that is asked for; `None` for all.
+    pub only: Option<i64>,
+}
+
+impl TrendRequest<'_> {
+    fn wants(&self, guilty: &Guilty) -> bool {
+        self.only.is_none_or(|only| only == guilty.id) && !self.without.contains(&guilty.id)
+    }
 }
 
 /// Records of guilties over time.
@@ -234,7 +242,7 @@ pub async fn trend(
     let ids: HashSet<i64> = cells.iter().map(|(_, stack, _)| *stack).collect();
     let stacks = causes.book.stacks(view, filter, &ids.into_iter().collect::<Vec<_>>()).await?;
     let guilties: HashMap<i64, Guilty> = stacks.iter().map(|(id, stack)| (*id, stack.cause(causes.filters))).collect();
-    cells.retain(|(_, stack, _)| guilties.get(stack).is_some_and(|guilty| !request.without.contains(&guilty.id)));
+    cells.retain(|(_, stack, _)| guilties.get(stack).is_some_and(|guilty| request.wants(guilty)));
     let seen = cells.iter().map(|(begin, ..)| *begin);
     let buckets = begins(filter, *interval, now, seen.clone().min(), seen.max())?;
     Ok(series(buckets, &cells, &guilties, request.top))
@@ -284,6 +292,19 @@ fn series(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trend_is_of_one_guilty_or_of_all_but_some() {
+        let without = HashSet::from([1]);
+        let wanted = |only: Option<i64>, without: &HashSet<i64>| {
+            let filter = RecordFilter::default();
+            let request = TrendRequest { filter: &filter, interval: Interval::Day, top: 1, without, only };
+            let guilty = |id| Guilty { id, function: String::new(), module: String::new() };
+            (1..=3).filter(|id| request.wants(&guilty(*id))).collect::<Vec<i64>>()
+        };
+        assert_eq!((wanted(None, &without), wanted(Some(2), &without)), (vec![2, 3], vec![2]));
+        assert_eq!((wanted(Some(1), &HashSet::new()), wanted(Some(1), &without)), (vec![1], vec![]));
+    }
 
     #[test]
     fn guilties_that_are_not_told_apart_are_one_series() {

@@ -1,8 +1,10 @@
 //! `GET /api/trends`: records over time, in all or for the largest groups, empty buckets included.
 //!
 //! `interval` is `hour`, `day` or `week` (`day` when it is not given), `by` names what `top` groups (10) are told apart.
-//! All others are counted together, in rows whose key is null. Without a window the first bucket is that of the first
-//! record that is retained; the last one is that of now.
+//! All others are counted together, in rows whose key is null. `guilty_id` asks for one guilty alone. Without a window the
+//! first bucket is that of the first record that is retained; the last one is that of now.
+
+use std::collections::HashSet;
 
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -14,7 +16,7 @@ use telemetrics_analytics::questions::trends::{Interval, SeriesOf, TOP_MAX, Tren
 use telemetrics_schema::TimestampUs;
 
 use super::aggregation::{self, Asked, Table, instant, values};
-use super::params::{Pairs, limit};
+use super::params::{Pairs, limit, whole_number};
 use super::said::Said;
 use super::with_pending;
 use crate::error::{InvalidParameter, WebError};
@@ -60,25 +62,27 @@ pub async fn show(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, WebError> {
     let now = state.clock.now();
-    let Read { request, by_guilty, common } = request(&pairs, now)?;
+    let Read { request, guilties, common } = request(&pairs, now)?;
     let asked = state.ask_at(now).await?;
-    let table = if by_guilty {
-        guilties_over_time(&state, &asked, &request).await?
-    } else {
-        table(&request, trend(&asked.view, &request, now).await?)
+    let table = match guilties {
+        Some(guilties) => guilties_over_time(&state, &asked, &request, guilties).await?,
+        None => table(&request, trend(&asked.view, &request, now).await?),
     };
     Ok(with_pending(table.into_response(common.format(&headers)), asked.pending))
 }
 
-/// The guilties that users do not hide.
+/// The guilties that users do not hide, or the one that is named, which they may.
 async fn guilties_over_time(
     state: &AppState,
     asked: &crate::state::Asked,
     request: &TrendRequest,
+    guilties: Guilties,
 ) -> Result<Table, WebError> {
     let said = Said::now(state).await?;
+    let (nothing, only) = (HashSet::new(), guilties.only);
+    let without = if only.is_some() { &nothing } else { &said.hidden };
     let TrendRequest { filter, interval, top, .. } = request;
-    let request = guilty::TrendRequest { filter, interval: *interval, top: *top, without: &said.hidden };
+    let request = guilty::TrendRequest { filter, interval: *interval, top: *top, without, only };
     let trend = guilty::trend(&asked.view, said.causes(state), &request, asked.now).await?;
     let mut table = Table::new(["start", "guilty_id", "function", "module", "records"]);
     let has_others = trend.others.iter().any(|records| *records > 0);
@@ -98,21 +102,30 @@ async fn guilties_over_time(
 #[derive(Debug)]
 struct Read {
     request: TrendRequest,
-    /// Whether it is about guilties, which are no column of the records.
-    by_guilty: bool,
+    /// Where it is about guilties, which are no column of the records.
+    guilties: Option<Guilties>,
     common: Asked,
+}
+
+/// Which guilties a trend is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Guilties {
+    only: Option<i64>,
 }
 
 /// The value of `by` for guilties.
 const GUILTY: &str = "guilty";
+/// The parameter that names one guilty.
+const GUILTY_ID: &str = "guilty_id";
 
 fn request(pairs: &Pairs, now: TimestampUs) -> Result<Read, InvalidParameter> {
-    let (mut interval, mut by, mut by_guilty, mut top) = (Interval::Day, None, false, None);
+    let (mut interval, mut by, mut by_guilty, mut only, mut top) = (Interval::Day, None, false, None, None);
     let mut own = |name: &str, value: &str| {
         match name {
             "interval" => interval = read_interval(name, value)?,
             "by" if value == GUILTY => by_guilty = true,
             "by" => by = Some(read_dimension(name, value)?),
+            GUILTY_ID => only = Some(whole_number(name, value, 0, i64::MAX)?),
             "top" => top = Some(limit(name, value, TOP_MAX)?),
             // The rows are as many as the window has buckets: fewer would be another window.
             "limit" => return Err(InvalidParameter::new(name, "is not a parameter here")),
@@ -124,8 +137,11 @@ fn request(pairs: &Pairs, now: TimestampUs) -> Result<Read, InvalidParameter> {
     if top.is_some() && by.is_none() && !by_guilty {
         return Err(InvalidParameter::new("top", "needs by, which says of what"));
     }
+    if only.is_some() && !by_guilty {
+        return Err(InvalidParameter::new(GUILTY_ID, "needs by=guilty"));
+    }
     let request = TrendRequest { filter: asked.filter.clone(), interval, by, top: top.unwrap_or(TOP_DEFAULT) };
-    Ok(Read { request, by_guilty, common: asked })
+    Ok(Read { request, guilties: by_guilty.then_some(Guilties { only }), common: asked })
 }
 
 fn read_interval(name: &str, value: &str) -> Result<Interval, InvalidParameter> {
@@ -175,9 +191,31 @@ mod tests {
         let given = read("interval=week&by=build&top=20&severity=4").expect("valid");
         assert_eq!((given.interval, given.by, given.top), (Interval::Week, Some(Dimension::Build), 20));
         assert_eq!(given.filter.severities, [4]);
-        for wrong in ["interval=month", "by=payload", "top=0&by=build", "top=21&by=build", "top=3", "limit=3", "x=1"] {
+        for wrong in [
+            "interval=month",
+            "by=payload",
+            "top=0&by=build",
+            "top=21&by=build",
+            "top=3",
+            "guilty_id=7",
+            "guilty_id=7&by=build",
+            "guilty_id=-1&by=guilty",
+            "limit=3",
+            "x=1",
+        ] {
             let error = read(wrong).expect_err(wrong);
             assert_eq!(error.name, wrong.split('=').next().expect("a name"));
         }
+    }
+
+    #[test]
+    fn one_guilty_may_be_named() {
+        let guilties = |query: &str| {
+            let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            request(&pairs, TimestampUs::from_s(1_795_342_080)).expect("valid").guilties
+        };
+        assert_eq!((guilties("by=build"), guilties("by=guilty")), (None, Some(Guilties { only: None })));
+        let largest = i64::MAX;
+        assert_eq!(guilties(&format!("by=guilty&guilty_id={largest}")), Some(Guilties { only: Some(largest) }));
     }
 }

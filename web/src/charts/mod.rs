@@ -89,6 +89,8 @@ pub struct Row {
     pub name: String,
     /// A number for each series, as people read it.
     pub values: Vec<String>,
+    /// Where the name leads.
+    pub address: Option<String>,
 }
 
 impl Chart {
@@ -102,6 +104,7 @@ impl Chart {
         let row = |(place, name): (usize, &String)| Row {
             name: name.clone(),
             values: chart.series.iter().map(|series| shown(series.values.get(place).copied().flatten())).collect(),
+            address: None,
         };
         let rows = chart.names.iter().enumerate().map(row).collect();
         Figure { title: chart.title.clone(), svg, head: head.collect(), rows }
@@ -119,6 +122,38 @@ impl Chart {
             series: self.series.iter().take(series).map(cut).collect(),
             ..self.clone()
         }
+    }
+}
+
+impl Figure {
+    /// The same with one more column in its table, a text for each row: what is not drawn.
+    #[must_use]
+    pub fn with_column(mut self, name: impl Into<String>, texts: impl IntoIterator<Item = String>) -> Self {
+        self.head.push(name.into());
+        for (row, text) in self.rows.iter_mut().zip(texts) {
+            row.values.push(text);
+        }
+        self
+    }
+
+    /// The same with other texts in the column of the series in that place: what is drawn as one number can have bounds.
+    #[must_use]
+    pub fn with_texts(mut self, series: usize, texts: impl IntoIterator<Item = String>) -> Self {
+        for (row, text) in self.rows.iter_mut().zip(texts) {
+            if let Some(value) = row.values.get_mut(series) {
+                *value = text;
+            }
+        }
+        self
+    }
+
+    /// The same with an address for each row, where its name leads.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = String>) -> Self {
+        for (row, address) in self.rows.iter_mut().zip(addresses) {
+            row.address = Some(address);
+        }
+        self
     }
 }
 
@@ -156,6 +191,16 @@ mod tests {
         assert_eq!(figure.rows[1].values, ["37,000", "48,000"]);
         let svg = figure.svg.expect("a picture");
         assert!(svg.contains("<title>class &lt;1&gt;: 48,000 (40001)</title>"), "{svg}");
+    }
+
+    #[test]
+    fn a_table_says_more_than_its_picture() {
+        let texts = |text: &str| vec![text.to_owned(); 2];
+        let figure = chart(Kind::Bars, 2, 1).figure().with_column("share", texts("50.0 %"));
+        let figure = figure.with_texts(0, texts("1 to 2")).with_texts(7, texts("nothing")).with_addresses(texts("/x"));
+        assert_eq!(figure.head, ["build", "class <0>", "share"]);
+        assert_eq!(figure.rows[1].values, ["1 to 2", "50.0 %"]);
+        assert_eq!(figure.rows[1].address.as_deref(), Some("/x"));
     }
 
     #[test]

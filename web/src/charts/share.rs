@@ -22,7 +22,8 @@ pub fn shares(title: &str, category: &str, counted: &str, told: Vec<(String, f64
 }
 
 /// A share as people read it: what is more than nothing never is 0 %.
-fn percent(part: f64, total: f64) -> String {
+#[must_use]
+pub fn percent(part: f64, total: f64) -> String {
     let share = if total > 0.0 { 100.0 * part / total } else { 0.0 };
     match share {
         share if part > 0.0 && share < 0.1 => "<0.1 %".to_owned(),

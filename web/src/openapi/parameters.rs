@@ -224,6 +224,9 @@ pub struct OfTrends {
     /// How many groups are told apart; needs `by`.
     #[param(required = false, minimum = 1, maximum = 20)]
     top: u32,
+    /// The one guilty that is asked for, whether it is hidden or not; needs `by=guilty`.
+    #[param(required = false, minimum = 0)]
+    guilty_id: i64,
 }
 
 /// How long a bucket is.

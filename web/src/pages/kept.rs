@@ -7,8 +7,8 @@ use telemetrics_analytics::questions::offered::{Offered, offered};
 use telemetrics_analytics::questions::systems;
 
 use super::crashes::top::Found as FoundCrashes;
+use super::judged::Judged;
 use super::numbers::Numbers;
-use super::overview::Judged;
 use super::query::Given;
 use crate::error::WebError;
 use crate::standing::Standing;
@@ -22,7 +22,7 @@ pub(super) const NO_EDITS: u64 = 0;
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// What became worse in a system, for the start page.
+    /// What became worse in a system.
     pub(super) judged: Standing<Option<String>, Judged>,
     /// What pages of numbers show, by the address of the page and its parameters.
     pub(super) numbers: Standing<(&'static str, Given), Numbers>,

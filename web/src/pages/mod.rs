@@ -12,6 +12,7 @@ pub mod builds;
 pub mod crashes;
 pub mod example;
 mod form;
+mod judged;
 pub mod kept;
 pub mod mce;
 pub mod message;

@@ -15,7 +15,7 @@ use telemetrics_schema::time::US_PER_DAY;
 use super::numbers::{self, Numbers, Question, Same, Subject};
 use super::{POPULATION_TAB, rotation};
 use crate::api::population::NOT_HERE;
-use crate::charts::{Chart, Kind, Series};
+use crate::charts::{Chart, Figure, Kind, Series};
 use crate::error::WebError;
 use crate::state::AppState;
 
@@ -32,10 +32,7 @@ pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
 }
 
 async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
-    let mut numbers = Numbers {
-        notes: vec![rotation::note(&WINDOWS_DAYS.into_iter().flatten().collect::<Vec<_>>())],
-        ..Numbers::default()
-    };
+    let mut numbers = Numbers { notes: vec![rotation::note()], ..Numbers::default() };
     let view = &question.asked.view;
     let windows = WINDOWS_DAYS.map(|days| {
         let from = days.map(|days| TimestampUs(question.asked.now.0 - days * US_PER_DAY));
@@ -44,7 +41,7 @@ async fn find(question: Question<'_>) -> Result<Numbers, WebError> {
         async move { Ok::<_, WebError>((days, population(view, &filter, GROUPS_MAX).await?.groups)) }
     });
     for (days, groups) in try_join_all(windows).await? {
-        numbers.figures.push(drawn(days, &groups).figure());
+        numbers.figures.push(drawn(days, &groups));
         numbers.same.push(same(&question, days));
     }
     Ok(numbers)
@@ -71,22 +68,34 @@ fn title(days: Option<i64>) -> String {
     }
 }
 
-fn drawn(days: Option<i64>, groups: &[Machines]) -> Chart {
+/// Machine ids as a picture, and in its table how many machines they can be.
+fn drawn(days: Option<i64>, groups: &[Machines]) -> Figure {
     let builds = builds(groups);
-    let series = |name: &str, external: bool| {
-        let machines = |build: &String| {
-            let of_build = groups.iter().filter(|group| group.external == external && group.build == *build);
-            of_build.map(|group| group.machines).sum()
-        };
-        Series::counts(name, builds.iter().map(machines))
+    let [internal, external] = [false, true].map(|external| ids(groups, &builds, external));
+    let bounds = |ids: &u64| match days {
+        Some(days) => rotation::machines(*ids, days),
+        None => rotation::machines_of_all_days(*ids),
     };
-    Chart {
+    let chart = Chart {
         title: title(days),
         kind: Kind::Stacked,
         category: "build".into(),
-        series: vec![series("internal", false), series("external", true)],
+        series: vec![
+            Series::counts("internal", internal.iter().copied()),
+            Series::counts("external", external.iter().copied()),
+        ],
         names: builds,
-    }
+    };
+    chart.figure().with_texts(0, internal.iter().map(bounds)).with_texts(1, external.iter().map(bounds))
+}
+
+/// How many machine ids each build has of one origin.
+fn ids(groups: &[Machines], builds: &[String], external: bool) -> Vec<u64> {
+    let of_build = |build: &String| {
+        let of_build = groups.iter().filter(|group| group.external == external && group.build == *build);
+        of_build.map(|group| group.machines).sum()
+    };
+    builds.iter().map(of_build).collect()
 }
 
 /// The builds with most machines, oldest version first.
@@ -111,17 +120,20 @@ mod tests {
 
     #[test]
     fn origins_stand_one_on_the_other_by_version() {
-        let chart = drawn(Some(3), &[machines(100, false, 9), machines(20, true, 4), machines(100, true, 2)]);
-        assert_eq!(chart.title, "Machines of the last 3 days");
-        assert_eq!(chart.names, ["20", "100"]);
-        assert_eq!(chart.series[0].values, [Some(0.0), Some(9.0)]);
-        assert_eq!(chart.series[1].values, [Some(4.0), Some(2.0)]);
+        let groups = [machines(100, false, 9), machines(20, true, 4), machines(100, true, 2)];
+        let figure = drawn(Some(3), &groups);
+        assert_eq!(figure.title, "Machines of the last 3 days");
+        let rows = |figure: &Figure| -> Vec<String> {
+            figure.rows.iter().map(|row| format!("{}: {}", row.name, row.values.join(", "))).collect()
+        };
+        assert_eq!(rows(&figure), ["20: 0, 2 to 4", "100: 5 to 9, 1 to 2"]);
+        assert_eq!(rows(&drawn(None, &groups)), ["20: 0, at most 4", "100: at most 9, at most 2"]);
     }
 
     #[test]
     fn the_builds_with_most_machines_are_shown() {
         let many: Vec<Machines> = (0..=BUILDS_MAX).map(|build| machines(build, false, 50 - build as u64)).collect();
-        let names = drawn(None, &many).names;
-        assert_eq!((names.len(), names.last().map(String::as_str)), (BUILDS_MAX, Some("15")));
+        let rows = drawn(None, &many).rows;
+        assert_eq!((rows.len(), rows.last().map(|row| row.name.as_str())), (BUILDS_MAX, Some("15")));
     }
 }

@@ -68,6 +68,12 @@ impl Given {
         Ok(Self { pairs })
     }
 
+    /// Parameters that were within the limits already.
+    #[must_use]
+    pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
+    }
+
     /// All parameters, as the records API takes them.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {

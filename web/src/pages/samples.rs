@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use askama::Template;
-use telemetrics_analytics::judgement::{Cause, Counts, Exposure, Strikes, Tables, findings, rates};
+use telemetrics_analytics::judgement::{Cause, Counts, Exposure, Strikes, Tables};
 use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_analytics::questions::records::{Cursor, Page};
 use telemetrics_analytics::questions::trends::{Series as TrendSeries, SeriesOf, Trend};
@@ -21,9 +21,10 @@ use telemetrics_schema::wire::FieldError;
 use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::api::ApiPage;
+use super::judged::Judged;
 use super::message::MessagePage;
 use super::numbers::{Numbers, NumbersPage, Same, Subject};
-use super::overview::{Found as FoundOverview, Judged, OverviewPage};
+use super::overview::{Found as FoundOverview, OverviewPage};
 use super::quarantine::{EntryPage, PAGE_ENTRIES, QuarantinePage, ReplayedPage};
 use super::query::{Given, PARAMETERS_MAX, Problem, QUERY_LIMIT_BYTES};
 use super::record::{Neighbours, RecordPage};
@@ -197,14 +198,14 @@ fn replayed() -> Replayed {
     Replayed { invalid: 100, errors, ..Replayed::default() }
 }
 
-fn overview(name: &str, number: u64) -> OverviewPage {
+/// Two builds of a system that are judged: `number` causes are new on the second one.
+pub(super) fn judged(name: &str, number: u64, cause: impl Fn(i64) -> Cause) -> Judged {
     let exposure = |build: u64| Exposure {
         build: format!("{build}{name}"),
         machines: 1_000,
         machine_days: 9_000,
         busiest_day_machines: 1_000,
     };
-    let cause = |guilty_id| Cause::Guilty { guilty_id, function: name.to_owned(), module: name.to_owned() };
     let strikes = |build: u64, cause, machine_days| Strikes {
         build: format!("{build}{name}"),
         cause,
@@ -215,10 +216,17 @@ fn overview(name: &str, number: u64) -> OverviewPage {
         exposures: vec![exposure(1), exposure(2)],
         strikes: causes.map(|id| strikes(2, cause(id), 500)).chain([strikes(1, Cause::AnyCrash, 5)]).collect(),
     };
-    let judged = Judged { findings: findings(&tables), rates: rates(&tables) };
+    Judged::from(&tables)
+}
+
+fn overview(name: &str, number: u64) -> OverviewPage {
+    let cause = |guilty_id| Cause::Guilty { guilty_id, function: name.to_owned(), module: name.to_owned() };
+    let judged = judged(name, number, cause);
+    let given = if number > 0 { Given::of([("system_name", name)]) } else { Given::default() };
     let hours = Trend { buckets: vec![NOW], series: vec![TrendSeries { of: SeriesOf::All, records: vec![7] }] };
     OverviewPage::new(FoundOverview {
-        system_name: Some(name).filter(|_| number > 0),
+        given: &given,
+        offer: &offer(&hostile()),
         judged: &judged,
         judged_at: NOW,
         hours: &hours,

@@ -332,6 +332,32 @@ fn a_view_shows_its_rows_the_form_and_where_they_are_from() {
 }
 
 #[test]
+fn the_overview_leads_to_its_own_system_and_window() {
+    let page = page("overview.html", "hostile");
+    let causes = attributes(&page, "[aria-labelledby=worse] li a", "href");
+    assert_eq!(causes.len(), 10);
+    let all = attributes(&page, "[aria-labelledby=worse] .note a", "href");
+    assert!(all[0].starts_with("/api/regressions?") && all[0].ends_with("&format=csv"), "{all:?}");
+    for address in causes.into_iter().chain(all) {
+        assert!(address.contains("days=14") && address.contains("system_name=%22"), "{address}");
+    }
+}
+
+#[test]
+fn a_guilty_says_what_it_is_narrowed_to_and_what_became_of_it() {
+    let ordinary = page("guilty.html", "ordinary");
+    let shown = texts(&ordinary, "main p");
+    assert!(
+        shown.contains(&"Only class org.clearlinux/*, severity 3, event_id 0123: take the filters away".to_owned())
+    );
+    let all = attributes(&ordinary, "main p a", "href")[0];
+    assert!(all.ends_with("?days=7") && !shown.iter().any(|text| text.contains("too long")), "{all}");
+    assert!(texts(&ordinary, "[aria-labelledby=judged] p")[0].contains(": new since 24, on 84 to 500 machines."));
+    let long = texts(&page("guilty.html", "hostile"), "main p.note");
+    assert!(long.iter().any(|note| note.starts_with("The filters are too long")), "{long:?}");
+}
+
+#[test]
 fn an_address_of_no_record_is_repeated_harmlessly() {
     let page = page("message.html", "no such record");
     assert_eq!(texts(&page, "h1"), ["No such record"]);

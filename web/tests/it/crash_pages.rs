@@ -7,7 +7,7 @@ use telemetrics_testkit::Server;
 use telemetrics_testkit::http::Answer;
 
 use crate::access::{Files, ask, bearer};
-use crate::crashes::{crash, post_crashes};
+use crate::crashes::{crash, crash_on, post_crashes};
 use crate::html::{attribute, one_text, page, select, texts};
 use crate::servers::{embedded, json, on_clickhouse, records};
 
@@ -46,15 +46,20 @@ pub(crate) fn save(server: &Server, preview: &Html) -> Answer {
     post(server, &action, &pairs)
 }
 
-/// Function, records and machines of each cause that the page shows.
+/// Function, records and most machines of each cause that the page shows.
 fn causes(page: &Html) -> Vec<(String, u64, u64)> {
     let column = |label: &str| texts(page, &format!("table.guilties td[data-label={label}]"));
     let functions = texts(page, "table.guilties tbody th a").into_iter();
     let numbers = column("Records").into_iter().zip(column("Machines"));
     functions
         .zip(numbers)
-        .map(|(function, (records, machines))| (function, number(&records), number(&machines)))
+        .map(|(function, (records, machines))| (function, number(&records), most(&machines)))
         .collect()
+}
+
+/// The upper one of the bounds that a number of machines has.
+fn most(bounds: &str) -> u64 {
+    number(bounds.rsplit(" to ").next().unwrap_or_default())
 }
 
 fn number(text: &str) -> u64 {
@@ -114,8 +119,11 @@ fn top_is_that_of_the_api(server: &Server) -> Vec<(String, u64, u64)> {
         assert_eq!(causes(&page), expected(&[("strlen()", 4, 2), ("draw()", 1, 1), ("oops_end", 1, 1)]), "{address}");
         assert_eq!(causes(&page), causes_of_api(server, &page), "{address}");
         assert_eq!(texts(&page, "table.guilties thead th a"), ["2", "1"], "newest first");
-        let new: Vec<_> = texts(&page, "table.guilties th strong");
-        assert_eq!(new, ["new in 2"], "draw() alone");
+        let marked: Vec<_> = texts(&page, "table.guilties th strong");
+        assert_eq!(marked, ["only in 2"], "draw() alone");
+        let overview = attribute(&page, "table.guilties + .note a, .scroll + .note a", "href").expect("a link");
+        assert!(overview.starts_with("/telemetryui/overview?system_name="), "{overview}");
+        assert_eq!(texts(&page, "table.guilties td[data-label=Machines]")[0], "1 to 2", "ids rotate");
         let totals: u64 = texts(&page, "figure:nth-child(2) td").iter().map(|text| number(text)).sum();
         assert_eq!(totals, 6, "by classification");
     }
@@ -129,7 +137,7 @@ fn one_build_alone(server: &Server) {
     let page = get(server, &format!("{CRASHES}/2"));
     assert_eq!(causes(&page), expected(&[("strlen()", 2, 1), ("draw()", 1, 1)]));
     assert_eq!(causes(&page), causes_of_api(server, &page));
-    assert_eq!(texts(&page, "table.guilties th strong"), ["new in 2"]);
+    assert_eq!(texts(&page, "table.guilties th strong"), ["only in 2"]);
     assert_eq!(causes(&get(server, &format!("{CRASHES}/none"))), []);
     assert_eq!(server.get(&format!("{CRASHES}/2?build=1")).status, 400);
 }
@@ -162,6 +170,81 @@ fn details_and_backtraces(server: &Server) {
     assert_eq!(one_text(&get(server, &add), "main ul li"), "draw() in /lib/draw.so is never guilty.");
 }
 
+/// Two systems have a build of one name and crashes of one cause: what a row leads to is about the row alone.
+#[test]
+fn rows_lead_on_with_the_filters_of_the_page() {
+    let server = embedded();
+    post_crashes(&server);
+    for (severity, machine, build) in [("3", "x", "1"), ("3", "x", "2"), ("3", "y", "2"), ("4", "y", "2")] {
+        crash_on(&server, "debian", severity, machine, build, &["strlen", "main"]);
+    }
+    crash_on(&server, "debian", "3", "y", "2", &["draw", "main"]);
+    let top = get(&server, &format!("{CRASHES}?system_name=debian&severity=3&days=3"));
+    assert_eq!(causes(&top), expected(&[("strlen()", 3, 2), ("draw()", 1, 1)]));
+    assert_eq!(causes(&top), causes_of_api(&server, &top));
+    let narrowed = "Only system debian, severity 3: take the filters away";
+    details_are_those_of_the_api(&server, &top, 3, narrowed);
+    let newest = attribute(&top, "table.guilties thead th a", "href").expect("a link");
+    let of_build = get(&server, &newest);
+    assert_eq!(causes(&of_build), expected(&[("strlen()", 2, 2), ("draw()", 1, 1)]));
+    assert_eq!(causes(&of_build), causes_of_api(&server, &of_build));
+    let narrowed = "Only system debian, severity 3, build 2: take the filters away";
+    details_are_those_of_the_api(&server, &of_build, 2, narrowed);
+    let again = attribute(&of_build, "table.guilties thead th a", "href").expect("a link");
+    assert_eq!(causes(&get(&server, &again)), causes(&of_build));
+    let usual = get(&server, CRASHES);
+    details_are_those_of_the_api(&server, &usual, 4, "Only system clear-linux-os: take the filters away");
+    let path = attribute(&usual, "table.guilties tbody th a", "href").expect("a link");
+    let path = path.split('?').next().expect("a path").to_owned();
+    let nobody = page(&server.get(&format!("{path}?build=7")), 404);
+    assert!(texts(&nobody, "main p")[0].contains("(only build 7)"), "{:?}", texts(&nobody, "main p"));
+}
+
+/// Follows the first row of `top` to its details, and from there to all that they lead to.
+fn details_are_those_of_the_api(server: &Server, top: &Html, records: u64, narrowed: &str) {
+    let address = attribute(top, "table.guilties tbody th a", "href").expect("a link");
+    let details = get(server, &address);
+    assert_eq!(number(&texts(&details, "table.facts td")[0]), records, "{address}");
+    assert!(texts(&details, "main p").contains(&narrowed.to_owned()), "{:?}", texts(&details, "main p"));
+    let api = texts(&details, "main p.note code");
+    let answer = server.get_json(&api[0]);
+    assert_eq!(answer["guilty"]["records"], records, "{}", api[0]);
+    let of_api = |list: &str, key: &str| -> Vec<String> {
+        let rows = answer[list].as_array().expect("rows").iter();
+        rows.map(|row| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned)).collect()
+    };
+    for (section, list, label, key) in [
+        ("machines", "machines", "Machine", "machine_id"),
+        ("machines", "machines", "Records", "records"),
+        ("builds", "builds", "System", "system_name"),
+    ] {
+        let shown = texts(&details, &format!("[aria-labelledby={section}] [data-label={label}]"));
+        assert_eq!(shown, of_api(list, key), "{section} {label}");
+    }
+    let over_time = server.get_json(&api[1])["rows"].take();
+    let by_bucket: Vec<u64> =
+        over_time.as_array().expect("rows").iter().filter_map(|row| row["records"].as_u64()).collect();
+    let shown: Vec<u64> = texts(&details, "figure:nth-child(2) td").iter().map(|text| number(text)).collect();
+    assert_eq!((by_bucket.iter().sum::<u64>(), &by_bucket), (records, &shown), "{}", api[1]);
+    let counted = |page: &Html| -> u64 {
+        let words = texts(page, "section.stack h2");
+        words.iter().map(|text| number(text.split(' ').next().unwrap_or_default())).sum()
+    };
+    let backtraces = attribute(&details, "main ul.links a", "href").expect("a link");
+    assert_eq!(counted(&get(server, &backtraces)), records, "{backtraces}");
+    let rows = "[aria-labelledby=builds] tbody tr, [aria-labelledby=machines] tbody tr";
+    let [link, cell] = ["th a", "td[data-label=Records]"].map(|it| scraper::Selector::parse(it).expect("a selector"));
+    for row in select(&details, rows) {
+        let address = row.select(&link).next().and_then(|link| link.attr("href")).expect("a link");
+        let told: String = row.select(&cell).next().expect("a number").text().collect();
+        assert_eq!(counted(&get(server, address)), number(&told), "{address}");
+    }
+    let all = attribute(&details, "main p a[href$='?days=3'], main p a[href$='?days=7']", "href").expect("a link");
+    let all = get(server, &all);
+    assert_eq!(number(&texts(&all, "table.facts td")[0]), 8, "both systems");
+    assert!(texts(&all, "main p").iter().all(|text| !text.starts_with("Only ")));
+}
+
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
@@ -174,8 +257,8 @@ fn preview_tells_the_groups(preview: &Html) {
         cells("Guilty").iter().map(|text| text.split(' ').next().unwrap_or_default().to_owned()).collect();
     assert_eq!(names, ["strlen()", "parse()", "render()"]);
     assert_eq!(cells("It"), ["vanishes", "appears", "appears"]);
-    assert_eq!((cells("Records"), cells("Machines")), (strings(&["4", "0", "0"]), strings(&["2", "0", "0"])));
-    assert_eq!(cells("Then"), ["0", "0", "3", "2", "1", "1"]);
+    assert_eq!((cells("Records"), cells("Machines")), (strings(&["4", "0", "0"]), strings(&["1 to 2", "0", "0"])));
+    assert_eq!(cells("Then"), ["0", "0", "3", "1 to 2", "1", "1"]);
 }
 
 fn undo_restores(server: &Server, before: &[(String, u64, u64)]) {

@@ -5,10 +5,10 @@ use telemetrics_testkit::{Post, Server};
 
 use crate::servers::{accepted, embedded, json as body_of, on_clickhouse};
 
-const CRASH: &str = "org.clearlinux/crash/clr";
+pub(crate) const CRASH: &str = "org.clearlinux/crash/clr";
 
 /// Functions of a stack, from the crash upwards; each in a module of its name.
-fn payload(functions: &[&str]) -> String {
+pub(crate) fn payload(functions: &[&str]) -> String {
     let frames =
         functions.iter().enumerate().map(|(at, name)| format!("#{at} {name}() - [/lib/{name}.so] - {name}.c:{at}\n"));
     format!("Process: /usr/bin/x\nPID: 7\nSignal: 11\n\nBacktrace (TID 7):\n{}", frames.collect::<String>())
@@ -17,6 +17,12 @@ fn payload(functions: &[&str]) -> String {
 pub(crate) fn crash(server: &Server, machine: &str, build: &str, functions: &[&str]) {
     let post = Post::default().with("classification", CRASH).with("severity", "3").with("machine_id", machine);
     accepted(server, &post.with("build", build).payload(payload(functions)));
+}
+
+/// The same on a system that is not the usual one.
+pub(crate) fn crash_on(server: &Server, system: &str, severity: &str, machine: &str, build: &str, functions: &[&str]) {
+    let post = Post::default().with("classification", CRASH).with("severity", severity).with("machine_id", machine);
+    accepted(server, &post.with("system_name", system).with("build", build).payload(payload(functions)));
 }
 
 pub(crate) fn post_crashes(server: &Server) {
@@ -165,4 +171,17 @@ fn trend_of_causes(server: &Server) {
         };
         assert_eq!((sum(true), sum(false)), (4, 2), "{interval}");
     }
+    one_cause_over_time(server);
+}
+
+fn one_cause_over_time(server: &Server) {
+    for cause in rows(server, "/api/crashes?hidden=show") {
+        let of = |query: &str| rows(server, &format!("/api/trends?by=guilty&created_in_days=1&{query}"));
+        let alone = of(&format!("guilty_id={}", cause["guilty_id"]));
+        let records: u64 = alone.iter().filter_map(|row| row["records"].as_u64()).sum();
+        assert_eq!(cause["records"], records, "{cause}");
+        assert!(alone.iter().all(|row| row["guilty_id"] == cause["guilty_id"]), "{alone:?}");
+        assert_eq!(of("guilty_id=7"), [] as [Value; 0]);
+    }
+    assert_eq!(server.get("/api/trends?guilty_id=7").status, 400);
 }

@@ -38,6 +38,7 @@ mod older_table;
 mod open_directory;
 mod openapi;
 mod outages;
+mod overview;
 mod pages;
 mod paging;
 mod parsers;

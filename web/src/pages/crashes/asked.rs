@@ -6,8 +6,7 @@ use telemetrics_schema::TimestampUs;
 use crate::api::params;
 use crate::api::updates::{days, within};
 use crate::error::InvalidParameter;
-use crate::pages::address;
-use crate::pages::query::{Given, PAGING, Problem};
+use crate::pages::query::{Given, PAGING, Problem, QUERY_LIMIT_BYTES};
 
 /// How far a page looks back when nobody says it.
 pub(in crate::pages) const DAYS_DEFAULT: i64 = 7;
@@ -15,7 +14,7 @@ pub(in crate::pages) const DAYS_DEFAULT: i64 = 7;
 pub(super) const DAYS: &str = "days";
 /// The parameter that shows guilties that users hide.
 pub(super) const HIDDEN: &str = "hidden";
-const SHOW: &str = "show";
+pub(super) const SHOW: &str = "show";
 
 /// Filters that the window stands for.
 const NOT_HERE: [&str; 2] = ["created_in_days", "created_in_sec"];
@@ -48,13 +47,14 @@ impl Window {
     }
 }
 
-/// The filters of a page as the API takes them, with `more`.
-pub(super) fn in_api(given: &Given, days: i64, more: &[(&str, &str)]) -> Given {
+/// The filters of a page as the API takes them, with `more`. `None` where these are longer than a page can repeat: an address
+/// without some of them would have other numbers.
+pub(super) fn in_api(given: &Given, days: i64, more: &[(&str, &str)]) -> Option<Given> {
     let days = days.to_string();
     let own = given.filters().filter(|(name, _)| *name != DAYS && !more.iter().any(|(other, _)| other == name));
     let pairs = own.chain([("created_in_days", days.as_str())]).chain(more.iter().copied());
-    let query = address::with_query("", pairs);
-    Given::parse(query.trim_start_matches('?')).unwrap_or_default()
+    let in_api = Given::of(pairs);
+    (in_api.link("", &[]).len() <= QUERY_LIMIT_BYTES).then_some(in_api)
 }
 
 #[cfg(test)]
@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn the_api_is_asked_for_the_same_window() {
         let given = Given::parse("system_name=a%26b&days=3&build=1").expect("short");
-        let asked = in_api(&given, 3, &[("build", "1,2")]);
+        let asked = in_api(&given, 3, &[("build", "1,2")]).expect("short");
         assert_eq!(asked.link("/x", &[]), "/x?system_name=a%26b&created_in_days=3&build=1%2C2");
+        let room = QUERY_LIMIT_BYTES - "?created_in_days=3&build=".len();
+        let with_build = |bytes: usize| in_api(&Given::default(), 3, &[("build", &"1".repeat(bytes))]);
+        assert!(with_build(room).is_some() && with_build(room + 1).is_none());
     }
 }

@@ -9,10 +9,12 @@ use telemetrics_analytics::questions::guilty::{OfStack, by_stack, stacks_of};
 use telemetrics_schema::payload::Filters;
 
 use super::guilty::{guilty_id, nothing, window};
-use super::guilty_address;
+use super::guilty_path;
+use super::links::{Links, Only};
 use super::name::{FrameRow, Name, frame_rows};
 use crate::api::said::Said;
 use crate::error::WebError;
+use crate::pages::query::Given;
 use crate::pages::text::{self, Moment};
 use crate::pages::{CRASHES_TAB, Shell, message, render, rotation};
 use crate::state::AppState;
@@ -22,6 +24,15 @@ pub(in crate::pages) const STACKS_SHOWN: usize = 40;
 /// What their frames take of the page at most, in bytes of HTML.
 const FRAMES_HTML_BYTES: usize = 100_000;
 
+/// The stacks of a guilty.
+#[derive(Debug, Clone)]
+pub(in crate::pages) struct Found {
+    /// How many there are.
+    pub(in crate::pages) all: usize,
+    /// Those with most records.
+    pub(in crate::pages) stacks: Vec<OfStack>,
+}
+
 /// See the module.
 #[derive(Debug, Clone, Template)]
 #[template(path = "backtraces.html")]
@@ -29,6 +40,9 @@ pub(in crate::pages) struct BacktracesPage {
     shell: Shell,
     name: Name,
     guilty: String,
+    only: Option<Only>,
+    /// What readers have to know of the links.
+    links: Option<&'static str>,
     stacks: Vec<StackRow>,
     all: String,
     left_out: usize,
@@ -49,13 +63,14 @@ struct StackRow {
 }
 
 impl BacktracesPage {
-    /// The page of a guilty that has `all` stacks, of which `stacks` are those with most records.
-    pub(in crate::pages) fn new(guilty: &Guilty, all: usize, stacks: &[OfStack], filters: &Filters, days: i64) -> Self {
+    /// The page of a guilty with the stacks of `found`.
+    pub(in crate::pages) fn new(given: &Given, guilty: &Guilty, found: &Found, filters: &Filters, days: i64) -> Self {
+        let (path, links) = (guilty_path(guilty.id), Links::new(given, days));
         let name = Name::from(guilty);
         let mut room_bytes = FRAMES_HTML_BYTES;
         let mut rows = Vec::new();
-        for of in stacks {
-            let row = StackRow::new(of, filters, &mut room_bytes);
+        for of in &found.stacks {
+            let row = StackRow::new(of, filters, days, &mut room_bytes);
             if row.left_out > 0 && !rows.is_empty() {
                 break;
             }
@@ -64,24 +79,26 @@ impl BacktracesPage {
         Self {
             shell: Shell::new(format!("Backtraces: {}", name.function), Some(CRASHES_TAB)),
             name,
-            guilty: guilty_address(guilty.id, days),
-            all: text::thousands(all as u64),
-            left_out: all.saturating_sub(rows.len()),
+            guilty: links.to(&path, &[]),
+            only: Only::of(given, &format!("{path}/backtraces"), days),
+            links: links.note(),
+            all: text::thousands(found.all as u64),
+            left_out: found.all.saturating_sub(rows.len()),
             stacks: rows,
-            rotation: rotation::note(&[days]),
+            rotation: rotation::note(),
             pending: None,
         }
     }
 }
 
 impl StackRow {
-    fn new(of: &OfStack, filters: &Filters, room_bytes: &mut usize) -> Self {
+    fn new(of: &OfStack, filters: &Filters, days: i64, room_bytes: &mut usize) -> Self {
         let guilty = of.stack.guilty(filters);
         let frames = of.stack.frames.iter().map(|frame| (&*frame.function, &*frame.module, &*frame.source));
         let (frames, left_out) = frame_rows(frames, guilty.as_ref().map(|(place, ..)| *place), filters, room_bytes);
         Self {
             records: text::records(of.records),
-            machines: text::thousands(of.machines),
+            machines: rotation::machines(of.machines, days),
             builds: text::thousands(of.builds),
             first_seen: of.first_seen.into(),
             last_seen: of.last_seen.into(),
@@ -100,14 +117,15 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<String>, uri: Ur
 async fn answer(state: &AppState, id: &str, query: &str) -> Result<Response, WebError> {
     let id = guilty_id(id)?;
     let asked = state.ask().await?;
-    let window = window(query, asked.now)?;
+    let (given, window) = window(query, asked.now)?;
     let said = Said::now(state).await?;
     let (view, causes) = (&asked.view, said.causes(state));
     let Some((guilty, stacks)) = stacks_of(view, causes, &window.filter, id).await? else {
-        return Ok(nothing(id, window.days));
+        return Ok(nothing(&given, id, window.days));
     };
-    let found = by_stack(view, causes, &window.filter, &stacks, STACKS_SHOWN).await?;
-    let mut page = BacktracesPage::new(&guilty, stacks.len(), &found, &said.filters, window.days);
+    let largest = by_stack(view, causes, &window.filter, &stacks, STACKS_SHOWN).await?;
+    let found = Found { all: stacks.len(), stacks: largest };
+    let mut page = BacktracesPage::new(&given, &guilty, &found, &said.filters, window.days);
     page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
 }

@@ -7,7 +7,7 @@ use telemetrics_analytics::questions::crashes::Group;
 use telemetrics_analytics::questions::guilty::Trend;
 use telemetrics_analytics::questions::trends::Interval;
 
-use crate::charts::{CELLS_MAX, Chart, Kind, SERIES_MAX, Series};
+use crate::charts::{CATEGORIES_MAX, CELLS_MAX, Chart, Kind, SERIES_MAX, Series};
 
 /// Most classifications that are told apart.
 const CLASSES_MAX: usize = 12;
@@ -68,13 +68,20 @@ pub(super) fn by_build(builds: &[String], totals: &[CrashTotal], groups: &[Group
 
 /// Causes over time, the newest buckets that there is room for.
 pub(super) fn over_time(trend: &Trend, interval: Interval) -> Chart {
+    let mut chart = told_over_time(trend, interval);
+    let others = trend.others.iter().skip(trend.buckets.len() - chart.names.len()).copied();
+    chart.series.push(Series::counts("others", others));
+    chart
+}
+
+/// The causes that are told apart over time, without all others.
+pub(super) fn told_over_time(trend: &Trend, interval: Interval) -> Chart {
     let (category, format) = if interval == Interval::Week { ("week", "%G-W%V") } else { ("day", "%Y-%m-%d") };
-    let room = CELLS_MAX / (trend.guilties.len() + 1);
+    let room = CATEGORIES_MAX.min(CELLS_MAX / (trend.guilties.len() + 1));
     let before = trend.buckets.len().saturating_sub(room);
     let rest = |records: &[u64]| records.iter().skip(before).copied().collect::<Vec<_>>();
-    let mut series: Vec<Series> =
+    let series =
         trend.guilties.iter().map(|(guilty, records)| Series::counts(name(&guilty.function), rest(records))).collect();
-    series.push(Series::counts("others", rest(&trend.others)));
     let label = |begin: &telemetrics_schema::TimestampUs| begin.date().map(|date| date.format(format).to_string());
     Chart {
         title: "Over time".to_owned(),
@@ -153,8 +160,11 @@ mod tests {
             others: vec![7; 200],
         };
         let chart = over_time(&trend, interval(7));
-        assert_eq!((chart.names.len(), chart.names[0].as_str()), (CELLS_MAX / 2, "2027-03-22"));
-        assert_eq!((chart.series[0].values[0], chart.series[1].name.as_str()), (Some(120.0), "others"));
+        assert_eq!((chart.names.len(), chart.names[0].as_str()), (CATEGORIES_MAX, "2027-05-01"));
+        assert_eq!((chart.series[0].values[0], chart.series[1].name.as_str()), (Some(160.0), "others"));
+        assert_eq!(chart.figure().rows.last().map(|row| row.values[0].as_str()), Some("199"), "the newest is shown");
+        assert_eq!(chart.series[1].values.len(), chart.names.len());
+        assert_eq!(told_over_time(&trend, interval(7)).series.len(), 1);
         assert_eq!((interval(21), interval(22)), (Interval::Day, Interval::Week));
     }
 }

@@ -128,7 +128,7 @@ pub async fn show(State(state): State<AppState>, RawQuery(query): RawQuery) -> R
 
 async fn answer(state: &AppState, query: &str) -> Result<Response, WebError> {
     let asked = state.ask().await?;
-    let window = window(query, asked.now)?;
+    let (_, window) = window(query, asked.now)?;
     let said = Said::now(state).await?;
     let seen = frames(&asked.view, said.causes(state), &window.filter, FRAMES_SHOWN).await?;
     Ok(render(StatusCode::OK, &FiltersPage::new(&said.curated, &seen, window.days)))

@@ -1,25 +1,31 @@
 //! The page of one guilty: its crashes by build and machine, and what users say about it.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::questions::crashes::{Group, OfBuild, Wanted, crashes};
-use telemetrics_analytics::questions::guilty::{OfMachine, by_machine};
+use telemetrics_analytics::questions::guilty::{OfMachine, Trend, TrendRequest, by_machine, trend};
 use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_MAX};
 
-use super::asked::{DAYS, Window};
+use super::asked::{DAYS, HIDDEN, Window, in_api};
+use super::links::{Links, Only};
 use super::name::Name;
-use super::{EDIT, guilty_path};
+use super::{CRASHES, EDIT, charts, guilty_path};
 use crate::access::guard::SignedIn;
 use crate::api::said::Said;
 use crate::charts::{CATEGORIES_MAX, Chart, Figure, Kind, Series};
 use crate::error::WebError;
+use crate::pages::judged::{self, JUDGED_DAYS, Judged};
+use crate::pages::numbers::SYSTEM;
 use crate::pages::query::{Given, Problem};
 use crate::pages::text::{self, Moment};
 use crate::pages::{CRASHES_TAB, Shell, address, message, render, rotation};
-use crate::state::AppState;
+use crate::state::{AppState, Asked};
 
 /// Most builds and machines that are shown.
 const ROWS_SHOWN: usize = 40;
@@ -35,6 +41,10 @@ const LONGER_DAYS: &str = "35";
 pub(in crate::pages) struct Found {
     pub(in crate::pages) group: Group,
     pub(in crate::pages) machines: Vec<OfMachine>,
+    /// Its records over time.
+    pub(in crate::pages) trend: Trend,
+    /// What is judged of the one system that it is of.
+    pub(in crate::pages) judged: Option<(String, Arc<Judged>)>,
 }
 
 /// What users say about the guilty.
@@ -55,15 +65,37 @@ pub(in crate::pages) struct GuiltyPage {
     comment: String,
     is_hidden: bool,
     edit: Option<Edit>,
+    only: Option<Only>,
+    /// What readers have to know of the links.
+    links: Option<&'static str>,
     backtraces: String,
+    crashes: String,
     figures: Vec<Figure>,
+    judged: Option<JudgedOfIt>,
     builds: Vec<BuildRow>,
     builds_left_out: usize,
     machines: Vec<MachineRow>,
     rotation: String,
     days: i64,
-    api: String,
+    api: Option<Api>,
     pending: Option<String>,
+}
+
+/// Where the API has the same numbers.
+#[derive(Debug, Clone)]
+struct Api {
+    details: String,
+    over_time: String,
+}
+
+/// How often it strikes, and whether that became worse.
+#[derive(Debug, Clone)]
+struct JudgedOfIt {
+    system: String,
+    overview: String,
+    days: i64,
+    verdict: String,
+    figures: Vec<Figure>,
 }
 
 /// What the form of edits sends, which names the guilty whole.
@@ -98,14 +130,15 @@ struct MachineRow {
 }
 
 impl GuiltyPage {
-    /// The page about the last `days` days.
-    pub(in crate::pages) fn new(found: &Found, said: &SaidOfIt, days: i64) -> Self {
+    /// The page about the last `days` days and what else was `given`.
+    pub(in crate::pages) fn new(given: &Given, found: &Found, said: &SaidOfIt, days: i64) -> Self {
         let group = &found.group;
         let guilty = &group.guilty;
         let mut builds: Vec<&OfBuild> = group.builds.iter().collect();
         builds.sort_by(|a, b| a.system_name.cmp(&b.system_name).then_with(|| build_order(&b.build, &a.build)));
-        let backtraces = format!("{}/backtraces", guilty_path(guilty.id));
-        let days_text = days.to_string();
+        let path = guilty_path(guilty.id);
+        let (backtraces, links) = (format!("{path}/backtraces"), Links::new(given, days));
+        let over_time = charts::told_over_time(&found.trend, charts::interval(days));
         let name = Name::from(guilty);
         let title = format!("Guilty: {}", text::line(&name.function, TITLE_CHARS));
         Self {
@@ -114,17 +147,48 @@ impl GuiltyPage {
             comment: text::line(&said.comment, COMMENT_CHARS_MAX),
             is_hidden: said.is_hidden,
             edit: Edit::of(&guilty.function, &guilty.module, said.based_on),
-            backtraces: address::with_query(&backtraces, [(DAYS, days_text.as_str())]),
-            figures: vec![by_build(&builds).figure()],
-            builds: builds.iter().take(ROWS_SHOWN).map(|of| BuildRow::new(of, &backtraces, &days_text)).collect(),
+            only: Only::of(given, &path, days),
+            links: links.note(),
+            backtraces: links.to(&backtraces, &[]),
+            crashes: links.to(CRASHES, &[]),
+            figures: vec![by_build(&builds, days), over_time.figure()],
+            judged: found.judged.as_ref().and_then(|(system_name, of)| JudgedOfIt::new(guilty.id, system_name, of)),
+            builds: builds.iter().take(ROWS_SHOWN).map(|of| BuildRow::new(of, &backtraces, &links)).collect(),
             builds_left_out: builds.len().saturating_sub(ROWS_SHOWN),
-            machines: found.machines.iter().map(|of| MachineRow::new(of, &backtraces, &days_text)).collect(),
-            rotation: rotation::note(&[days]),
+            machines: found.machines.iter().map(|of| MachineRow::new(of, &backtraces, &links)).collect(),
+            rotation: rotation::note(),
             days,
-            api: address::with_query(&format!("/api/crashes/{}", guilty.id), [("created_in_days", days_text.as_str())]),
+            api: Api::of(given, guilty.id, days),
             pending: None,
             name,
         }
+    }
+}
+
+impl Api {
+    /// `None` where the filters are too long for an address.
+    fn of(given: &Given, id: i64, days: i64) -> Option<Self> {
+        let asked = in_api(given, days, &[])?;
+        let asked = Given::of(asked.filters().filter(|(name, _)| *name != HIDDEN));
+        let (id, interval) = (id.to_string(), charts::interval(days).name());
+        Some(Self {
+            details: asked.link(&format!("/api/crashes/{id}"), &[]),
+            over_time: asked.link("/api/trends", &[("by", "guilty"), ("guilty_id", &id), ("interval", interval)]),
+        })
+    }
+}
+
+impl JudgedOfIt {
+    /// `None` where nothing is known of it: it struck no build that machines were heard of.
+    fn new(id: i64, system_name: &str, judged: &Judged) -> Option<Self> {
+        let rates = judged.of_guilty(id);
+        (!rates.is_empty()).then(|| Self {
+            system: text::line(system_name, NAME_CHARS),
+            overview: address::with_query(address::OVERVIEW, [(SYSTEM, system_name)]),
+            days: JUDGED_DAYS,
+            verdict: judged.finding_of(id).map_or_else(|| "nothing that is sure".to_owned(), judged::said),
+            figures: vec![judged::by_build("Struck machines per 1,000 by build", &rates)],
+        })
     }
 }
 
@@ -143,14 +207,14 @@ fn facts(group: &Group, days: i64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Records and machines by build, oldest version first.
-fn by_build(newest_first: &[&OfBuild]) -> Chart {
+/// Records and machines of so many days by build, oldest version first.
+fn by_build(newest_first: &[&OfBuild], days: i64) -> Figure {
     let one_system = newest_first.windows(2).all(|pair| pair[0].system_name == pair[1].system_name);
     let name = |of: &OfBuild| {
         if one_system { of.build.clone() } else { format!("{} {}", of.system_name, of.build) }
     };
     let shown: Vec<&OfBuild> = newest_first.iter().take(CATEGORIES_MAX).rev().copied().collect();
-    Chart {
+    let chart = Chart {
         title: "By build".to_owned(),
         kind: Kind::Columns,
         category: "build".into(),
@@ -159,7 +223,8 @@ fn by_build(newest_first: &[&OfBuild]) -> Chart {
             Series::counts("records", shown.iter().map(|of| of.records)),
             Series::counts("machines", shown.iter().map(|of| of.machines)),
         ],
-    }
+    };
+    chart.figure().with_texts(1, shown.iter().map(|of| rotation::machines(of.machines, days)))
 }
 
 impl Edit {
@@ -184,35 +249,33 @@ impl Edit {
 }
 
 impl BuildRow {
-    fn new(of: &OfBuild, backtraces: &str, days: &str) -> Self {
-        let pairs = [(DAYS, days), ("system_name", of.system_name.as_str()), ("build", of.build.as_str())];
+    fn new(of: &OfBuild, backtraces: &str, links: &Links) -> Self {
+        let of_row = [("system_name", of.system_name.as_str()), ("build", of.build.as_str())];
         Self {
             system_name: text::line(&of.system_name, NAME_CHARS),
             build: text::line(&of.build, NAME_CHARS),
             records: text::thousands(of.records),
-            machines: text::thousands(of.machines),
-            address: short(address::with_query(backtraces, pairs), backtraces),
+            machines: rotation::machines(of.machines, links.days()),
+            address: links.to(backtraces, &of_row),
         }
     }
 }
 
 impl MachineRow {
-    fn new(of: &OfMachine, backtraces: &str, days: &str) -> Self {
-        let pairs = [(DAYS, days), ("machine_id", of.machine_id.as_str()), ("build", of.build.as_str())];
+    fn new(of: &OfMachine, backtraces: &str, links: &Links) -> Self {
+        let of_row = [
+            ("machine_id", of.machine_id.as_str()),
+            ("system_name", of.system_name.as_str()),
+            ("build", of.build.as_str()),
+        ];
         Self {
             machine_id: text::line(&of.machine_id, NAME_CHARS),
             system_name: text::line(&of.system_name, NAME_CHARS),
             build: text::line(&of.build, NAME_CHARS),
             records: text::thousands(of.records),
-            address: short(address::with_query(backtraces, pairs), backtraces),
+            address: links.to(backtraces, &of_row),
         }
     }
-}
-
-/// The address, or where it leads without its filters when these are long: a page has many rows.
-fn short(address: String, without: &str) -> String {
-    const BYTES_MAX: usize = 400;
-    if address.len() <= BYTES_MAX { address } else { without.to_owned() }
 }
 
 /// Answers with the page.
@@ -224,21 +287,61 @@ pub async fn show(State(state): State<AppState>, Path(id): Path<String>, signed_
 async fn answer(state: &AppState, id: &str, signed_in: &SignedIn, query: &str) -> Result<Response, WebError> {
     let id = guilty_id(id)?;
     let asked = state.ask().await?;
-    let window = window(query, asked.now)?;
+    let (given, window) = window(query, asked.now)?;
     let said = Said::now(state).await?;
-    let view = &asked.view;
-    let group = crashes(view, said.causes(state), &window.filter, Wanted::One(id)).await?.groups.pop();
-    let Some(group) = group else { return Ok(nothing(id, window.days)) };
-    let machines = by_machine(view, &window.filter, &group.stack_ids, ROWS_SHOWN).await?;
+    let Some(found) = find(state, &asked, &window, &said, id).await? else {
+        return Ok(nothing(&given, id, window.days));
+    };
     let of_it = SaidOfIt {
         based_on: said.curated.sequence,
-        comment: said.comment_on(&group.guilty).to_owned(),
+        comment: said.comment_on(&found.group.guilty).to_owned(),
         is_hidden: said.hidden.contains(&id),
     };
-    let mut page = GuiltyPage::new(&Found { group, machines }, &of_it, window.days);
+    let mut page = GuiltyPage::new(&given, &found, &of_it, window.days);
     page.edit = page.edit.map(|edit| edit.by(signed_in));
     page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
+}
+
+/// What is known of the guilty; `None` when no crash in the window has it.
+async fn find(
+    state: &AppState,
+    asked: &Asked,
+    window: &Window,
+    said: &Said,
+    id: i64,
+) -> Result<Option<Found>, WebError> {
+    let (view, filter, causes) = (&asked.view, &window.filter, said.causes(state));
+    let group = crashes(view, causes, filter, Wanted::One(id)).await?.groups.pop();
+    let Some(group) = group else { return Ok(None) };
+    let nothing = HashSet::new();
+    let interval = charts::interval(window.days);
+    let over_time = TrendRequest { filter, interval, top: 1, without: &nothing, only: Some(id) };
+    let (machines, trend, judged) = tokio::try_join!(
+        async { Ok::<_, WebError>(by_machine(view, filter, &group.stack_ids, ROWS_SHOWN).await?) },
+        async { Ok(trend(view, causes, &over_time, asked.now).await?) },
+        async { Ok(judged_of(state, asked, system_of(window, &group)).await) },
+    )?;
+    Ok(Some(Found { group, machines, trend, judged }))
+}
+
+/// The system that the page is about: the one that is asked for, else the only one with such crashes.
+fn system_of(window: &Window, group: &Group) -> Option<String> {
+    let first = group.builds.first().map(|of| of.system_name.clone());
+    let only = first.filter(|name| group.builds.iter().all(|of| of.system_name == *name));
+    window.filter.system_name.clone().or(only)
+}
+
+/// What is judged of the system. The page is about more than that and does without where it cannot be judged.
+async fn judged_of(state: &AppState, asked: &Asked, system_name: Option<String>) -> Option<(String, Arc<Judged>)> {
+    let system_name = system_name?;
+    match judged::judged(state, asked, Some(system_name.clone())).await {
+        Ok(held) => Some((system_name, held.answer)),
+        Err(error) => {
+            tracing::warn!(%error, "the crashes of a system cannot be judged");
+            None
+        }
+    }
 }
 
 /// Reads the identity of a guilty as addresses have it.
@@ -247,18 +350,23 @@ pub(super) fn guilty_id(text: &str) -> Result<i64, WebError> {
     id.ok_or_else(|| WebError::NotFound(format!("{} is no number of a guilty.", text::line(text, NAME_CHARS))))
 }
 
-/// What the parameters of a page without a form say.
-pub(super) fn window(query: &str, now: telemetrics_schema::TimestampUs) -> Result<Window, WebError> {
+/// What the parameters of a page without a form say, and these.
+pub(super) fn window(query: &str, now: telemetrics_schema::TimestampUs) -> Result<(Given, Window), WebError> {
     let refused = |problem: Problem| WebError::Impossible(problem.message.trim_end_matches('.').to_owned());
-    Given::parse(query).and_then(|given| Window::read(&given, now)).map_err(refused)
+    let given = Given::parse(query).map_err(refused)?;
+    let window = Window::read(&given, now).map_err(refused)?;
+    Ok((given, window))
 }
 
 /// The page for a guilty that no crash has.
-pub(super) fn nothing(id: i64, days: i64) -> Response {
+pub(super) fn nothing(given: &Given, id: i64, days: i64) -> Response {
+    let path = guilty_path(id);
+    let only = Only::of(given, &path, days).map(|only| format!(" (only {})", only.text)).unwrap_or_default();
     let why = "Another filter may have given its crashes to another guilty, or they are older.";
-    let explanation = format!("No crash of the last {days} days has the guilty {id}. {why}");
-    let longer = address::with_query(&guilty_path(id), [(DAYS, LONGER_DAYS)]);
+    let explanation = format!("No crash of the last {days} days{only} has the guilty {id}. {why}");
+    let longer = address::with_query(&path, [(DAYS, LONGER_DAYS)]);
     let page = message::MessagePage::new("No such guilty", &explanation);
-    let page = page.leading_to(longer, format!("Look back {LONGER_DAYS} days"));
+    let without = if only.is_empty() { "" } else { ", without filters" };
+    let page = page.leading_to(longer, format!("Look back {LONGER_DAYS} days{without}"));
     render(StatusCode::NOT_FOUND, &page)
 }

@@ -92,7 +92,7 @@ impl PreviewPage {
             .map_while(|change| {
                 let rows = room.min(change.parts.len());
                 room -= rows;
-                (rows > 0).then(|| GroupRows::new(change, rows))
+                (rows > 0).then(|| GroupRows::new(change, rows, wish.days))
             })
             .collect();
         Ok(Self {
@@ -102,7 +102,7 @@ impl PreviewPage {
             summary: summary(found, wish.days),
             groups_left_out: found.groups.len() - shown.len(),
             groups: shown,
-            rotation: rotation::note(&[wish.days]),
+            rotation: rotation::note(),
             save: SaveForm::new(wish, found.based_on)?,
             back: EDIT,
             pending: None,
@@ -127,7 +127,7 @@ fn summary(found: &Found, days: i64) -> String {
 }
 
 impl GroupRows {
-    fn new(change: &GroupChange, rows: usize) -> Self {
+    fn new(change: &GroupChange, rows: usize, days: i64) -> Self {
         let moved = text::records(change.moved);
         let title = match change.kind {
             Kind::Renamed => format!("A group gets another name: {moved}"),
@@ -137,12 +137,13 @@ impl GroupRows {
         };
         let left_out = change.parts.len() - rows;
         let more = if left_out > 0 { format!(" ({left_out} more groups are not listed)") } else { String::new() };
-        Self { title: title + &more, rows: change.parts.iter().take(rows).map(Row::new).collect() }
+        let row = |part: &Part| Row::new(part, days);
+        Self { title: title + &more, rows: change.parts.iter().take(rows).map(row).collect() }
     }
 }
 
 impl Row {
-    fn new(part: &Part) -> Self {
+    fn new(part: &Part, days: i64) -> Self {
         let fate = match (part.records_before, part.records_after) {
             (0, _) => "appears",
             (_, 0) => "vanishes",
@@ -153,7 +154,7 @@ impl Row {
             name: Name::from(&part.guilty),
             fate,
             records: [part.records_before, part.records_after].map(text::thousands),
-            machines: [part.machines_before, part.machines_after].map(text::thousands),
+            machines: [part.machines_before, part.machines_after].map(|ids| rotation::machines(ids, days)),
         }
     }
 }

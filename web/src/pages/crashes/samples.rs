@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use telemetrics_analytics::crashes::{Frame as StackFrame, Guilty, Stack};
+use telemetrics_analytics::judgement::Cause;
 use telemetrics_analytics::questions::crash_totals::CrashTotal;
 use telemetrics_analytics::questions::crashes::{Crashes, Group, OfBuild};
 use telemetrics_analytics::questions::frames::SeenFrame;
@@ -15,7 +16,7 @@ use telemetrics_schema::payload::{Filters, guilty_id};
 use telemetrics_schema::time::US_PER_DAY;
 
 use super::asked::{DAYS_DEFAULT, Window};
-use super::backtraces::{BacktracesPage, STACKS_SHOWN};
+use super::backtraces::{BacktracesPage, Found as FoundStacks, STACKS_SHOWN};
 use super::edit::{self, Action, Wish};
 use super::filters::{FRAMES_SHOWN, FiltersPage};
 use super::guilty::{Found as FoundGuilty, GuiltyPage, SaidOfIt};
@@ -24,7 +25,7 @@ use super::preview::{Found as FoundPreview, PARTS_SHOWN, PreviewPage};
 use super::top::{BUILDS_SHOWN, Found as FoundTop, GUILTIES_SHOWN, TopPage};
 use crate::api::said::Said;
 use crate::curation::{HistoryPage as Entries, PastEntry};
-use crate::pages::samples::{HOSTILE, NOW, Sample, crash, given, hostile, offer, problem, sample};
+use crate::pages::samples::{HOSTILE, NOW, Sample, crash, given, hostile, judged, offer, problem, sample};
 
 const LARGE: u64 = u64::MAX >> 12;
 
@@ -36,11 +37,12 @@ pub(in crate::pages) fn all() -> Vec<Sample> {
         sample("crashes.html", "hostile", &top("hostile", &HOSTILE.repeat(2), &long, GUILTIES_SHOWN)),
         sample("crashes.html", "nothing", &nothing()),
         sample("crashes.html", "refused", &TopPage::refused(&given("hostile"), &offer(&hostile()), &problem())),
-        sample("guilty.html", "ordinary", &guilty_page("4", few, 2)),
-        sample("guilty.html", "hostile", &guilty_page(HOSTILE, &HOSTILE.repeat(60), 40)),
-        sample("backtraces.html", "ordinary", &backtraces(few, 2, 3)),
-        sample("backtraces.html", "hostile", &backtraces(&long, 64, STACKS_SHOWN)),
-        sample("backtraces.html", "unknown", &backtraces("", 0, 1)),
+        sample("guilty.html", "ordinary", &guilty_page("ordinary", "4", few, 2)),
+        sample("guilty.html", "hostile", &guilty_page("hostile", HOSTILE, &HOSTILE.repeat(60), 40)),
+        sample("guilty.html", "long rows", &guilty_page("ordinary", &HOSTILE.repeat(2), &HOSTILE.repeat(60), 40)),
+        sample("backtraces.html", "ordinary", &backtraces("ordinary", few, 2, 3)),
+        sample("backtraces.html", "hostile", &backtraces("hostile", &long, 64, STACKS_SHOWN)),
+        sample("backtraces.html", "unknown", &backtraces("ordinary", "", 0, 1)),
         sample("guilty_filters.html", "ordinary", &filters(few, 2)),
         sample("guilty_filters.html", "hostile", &filters(&long, FRAMES_SHOWN + 1)),
         sample(
@@ -134,19 +136,33 @@ fn nothing() -> TopPage {
     TopPage::found(&given("ordinary"), &offer(&crash()), &window(), &said("f()", 0), &FoundTop::default())
 }
 
-fn guilty_page(build: &str, name: &str, builds: usize) -> GuiltyPage {
+fn guilty_page(what: &str, build: &str, name: &str, builds: usize) -> GuiltyPage {
     let machine = OfMachine {
         machine_id: build.to_owned(),
         system_name: build.to_owned(),
         build: build.to_owned(),
         records: LARGE,
     };
-    let found = FoundGuilty { group: group(build, name, 0, 0..builds * 2), machines: vec![machine; builds] };
+    let trend = Trend {
+        buckets: (0..8).map(|day| TimestampUs(NOW.0 + day * US_PER_DAY)).collect(),
+        guilties: vec![(guilty(name, 0), vec![7; 8])],
+        others: vec![0; 8],
+    };
+    let cause = |_| {
+        let Guilty { id: guilty_id, function, module } = guilty(name, 0);
+        Cause::Guilty { guilty_id, function, module }
+    };
+    let found = FoundGuilty {
+        group: group(build, name, 0, 0..builds * 2),
+        machines: vec![machine; builds],
+        trend,
+        judged: Some((build.to_owned(), Arc::new(judged(build, 1, cause)))),
+    };
     let of_it = SaidOfIt { based_on: 7, comment: name.chars().take(80).collect(), is_hidden: builds > 2 };
-    GuiltyPage::new(&found, &of_it, DAYS_DEFAULT)
+    GuiltyPage::new(&given(what), &found, &of_it, DAYS_DEFAULT)
 }
 
-fn backtraces(name: &str, frames: usize, stacks: usize) -> BacktracesPage {
+fn backtraces(what: &str, name: &str, frames: usize, stacks: usize) -> BacktracesPage {
     let frame = |at: usize| StackFrame {
         function: format!("{at}{name}").into(),
         module: name.into(),
@@ -156,7 +172,8 @@ fn backtraces(name: &str, frames: usize, stacks: usize) -> BacktracesPage {
     let of =
         OfStack { stack_id: 1, stack, records: LARGE, machines: LARGE, builds: LARGE, first_seen: NOW, last_seen: NOW };
     let filters = Filters::from_iter([(format!("0{name}"), name)]);
-    BacktracesPage::new(&guilty(name, 0), 100, &vec![of; stacks], &filters, DAYS_DEFAULT)
+    let found = FoundStacks { all: 100, stacks: vec![of; stacks] };
+    BacktracesPage::new(&given(what), &guilty(name, 0), &found, &filters, DAYS_DEFAULT)
 }
 
 fn filters(name: &str, frames: usize) -> FiltersPage {

@@ -17,16 +17,17 @@ use telemetrics_analytics::questions::guilty::{Trend, TrendRequest, trend};
 use telemetrics_analytics::questions::offered::Offered;
 use telemetrics_schema::TimestampUs;
 
-use super::asked::{DAYS_DEFAULT, HIDDEN, Window, in_api};
+use super::asked::{DAYS_DEFAULT, HIDDEN, SHOW, Window, in_api};
 use super::charts::{self, TREND_TOP};
+use super::links::Links;
 use super::name::Name;
-use super::{CRASHES, guilty_address};
+use super::{CRASHES, guilty_path};
 use crate::api::said::Said;
 use crate::charts::Figure;
 use crate::error::{InvalidParameter, WebError};
 use crate::pages::form::{ECHO_CHARS, Form};
 use crate::pages::kept::offer;
-use crate::pages::numbers::{Same, with_usual_system};
+use crate::pages::numbers::{SYSTEM, Same, with_usual_system};
 use crate::pages::query::{Given, Problem};
 use crate::pages::{CRASHES_TAB, Shell, address, message, render, rotation, text};
 use crate::state::{AppState, Asked};
@@ -78,7 +79,11 @@ struct Shown {
     as_of: String,
     about: String,
     rotation: String,
+    /// What readers have to know of the links.
+    links: Option<&'static str>,
     newest: String,
+    /// Where it is judged what is new or worse.
+    overview: String,
     builds: Vec<Build>,
     rows: Vec<Row>,
     more: Option<String>,
@@ -98,7 +103,8 @@ struct Row {
     name: Name,
     address: String,
     comment: String,
-    is_new: bool,
+    /// Whether it is only on the newest build, where there are older ones: a fact, and no judgement.
+    is_only_on_newest: bool,
     is_hidden: bool,
     records: String,
     machines: String,
@@ -150,15 +156,18 @@ impl TopPage {
 impl Shown {
     fn new(given: &Given, window: &Window, said: &Said, found: &Found) -> Self {
         let largest = found.crashes.groups.iter().flat_map(|group| &group.builds).map(|of| of.records).max();
-        let row = |group: &Group| Row::new(group, found, said, window.days, largest.unwrap_or(1));
+        let links = Links::new(given, window.days);
+        let row = |group: &Group| Row::new(group, found, said, &links, largest.unwrap_or(1));
         let all: u64 = found.totals.iter().map(|total| total.records).sum();
         Self {
             total: text::thousands(all),
             as_of: found.as_of.to_string(),
             about: about(window, found),
-            rotation: rotation::note(&[window.days]),
+            rotation: rotation::note(),
+            links: links.note(),
+            overview: address::with_query(address::OVERVIEW, system(given).map(|name| (SYSTEM, name))),
             newest: found.builds.first().map(|build| text::line(build, BUILD_CHARS)).unwrap_or_default(),
-            builds: found.builds.iter().map(|build| Build::new(build, window.days)).collect(),
+            builds: found.builds.iter().map(|build| Build::new(build, window, &links)).collect(),
             rows: found.crashes.groups.iter().map(row).collect(),
             more: found.crashes.has_more.then(|| text::thousands(GUILTIES_SHOWN as u64)),
             hidden: hidden(given, window, said),
@@ -181,12 +190,17 @@ fn about(window: &Window, found: &Found) -> String {
 
 fn hidden(given: &Given, window: &Window, said: &Said) -> Option<Hidden> {
     let others: Vec<_> = given.filters().filter(|(name, _)| *name != HIDDEN).collect();
-    let show = (!window.shows_hidden).then_some((HIDDEN, "show"));
+    let show = (!window.shows_hidden).then_some((HIDDEN, SHOW));
     (!said.hidden.is_empty()).then(|| Hidden {
         guilties: text::thousands(said.hidden.len() as u64),
         address: address::with_query(CRASHES, others.into_iter().chain(show)),
         are_shown: window.shows_hidden,
     })
+}
+
+/// The system that the page is about.
+fn system(given: &Given) -> Option<&str> {
+    [SYSTEM, "os_name"].map(|name| given.value(name)).into_iter().find(|name| !name.is_empty())
 }
 
 fn figures(window: &Window, found: &Found) -> Vec<Figure> {
@@ -207,29 +221,22 @@ fn same(given: &Given, window: &Window, found: &Found) -> Vec<Same> {
     let top = TREND_TOP.to_string();
     let interval = charts::interval(window.days).name();
     let over_time = [("by", "guilty"), ("interval", interval), ("top", top.as_str())];
-    let without_hidden: Vec<(String, String)> =
-        of_builds(&[]).pairs().iter().filter(|(name, _)| name != HIDDEN).cloned().collect();
-    let query = address::with_query("", without_hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let trends = Given::parse(query.trim_start_matches('?')).unwrap_or_default();
-    vec![
-        Same::new("By cause", &of_builds(&[]), "/api/crashes", &[]),
-        Same::new("Over time", &trends, "/api/trends", &over_time),
-    ]
+    let Some(all) = of_builds(&[]) else { return Vec::new() };
+    let trends = Given::of(all.filters().filter(|(name, _)| *name != HIDDEN));
+    vec![Same::new("By cause", &all, "/api/crashes", &[]), Same::new("Over time", &trends, "/api/trends", &over_time)]
 }
 
 impl Build {
-    fn new(build: &str, days: i64) -> Self {
+    fn new(build: &str, window: &Window, links: &Links) -> Self {
         let path: String = url::form_urlencoded::byte_serialize(build.as_bytes()).collect();
-        let address = address::with_query(
-            &format!("{CRASHES}/{}", path.replace('+', "%20")),
-            [("days", days.to_string().as_str())],
-        );
+        let hidden = window.shows_hidden.then_some((HIDDEN, SHOW));
+        let address = links.without("build").to(&format!("{CRASHES}/{}", path.replace('+', "%20")), hidden.as_slice());
         Self { name: text::line(build, BUILD_CHARS), address }
     }
 }
 
 impl Row {
-    fn new(group: &Group, found: &Found, said: &Said, days: i64, largest: u64) -> Self {
+    fn new(group: &Group, found: &Found, said: &Said, links: &Links, largest: u64) -> Self {
         let of =
             |build: &String| -> u64 { group.builds.iter().filter(|of| of.build == *build).map(|of| of.records).sum() };
         let cell = |build: &String| Cell {
@@ -239,19 +246,19 @@ impl Row {
         };
         Self {
             name: Name::from(&group.guilty),
-            address: guilty_address(group.guilty.id, days),
+            address: links.to(&guilty_path(group.guilty.id), &[]),
             comment: text::line(said.comment_on(&group.guilty), COMMENT_CHARS),
-            is_new: is_new(group, found),
+            is_only_on_newest: is_only_on_newest(group, found),
             is_hidden: said.hidden.contains(&group.guilty.id),
             records: text::thousands(group.records),
-            machines: text::thousands(group.machines),
+            machines: rotation::machines(group.machines, links.days()),
             cells: found.builds.iter().map(cell).collect(),
         }
     }
 }
 
 /// Whether all records of the group are of the newest build, and there are older builds without any.
-fn is_new(group: &Group, found: &Found) -> bool {
+fn is_only_on_newest(group: &Group, found: &Found) -> bool {
     let is_newest = |build: &String| found.builds.first() == Some(build);
     found.older.as_ref().is_some_and(|older| !older.contains(&group.guilty.id))
         && group.builds.iter().all(|of| is_newest(&of.build))
@@ -325,7 +332,7 @@ async fn find(state: &AppState, asked: &Asked, window: &Window, said: &Said) -> 
     let without = if window.shows_hidden { &nothing } else { &said.hidden };
     let wanted = Wanted::Largest(GUILTIES_SHOWN, without);
     let interval = charts::interval(window.days);
-    let over_time = TrendRequest { filter: &filter, interval, top: TREND_TOP, without: &said.hidden };
+    let over_time = TrendRequest { filter: &filter, interval, top: TREND_TOP, without: &said.hidden, only: None };
     let older_filter = RecordFilter { builds: older, ..window.filter.clone() };
     let older = async {
         let has_older = !older_filter.builds.is_empty();

@@ -133,6 +133,11 @@ where
         Ok(held)
     }
 
+    /// Whether any answer stands.
+    pub(crate) fn keeps(&self) -> bool {
+        self.max_age_us > 0
+    }
+
     /// Forgets all answers, for when what they were made by is another.
     pub(crate) fn forget(&self) {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -302,8 +307,8 @@ mod tests {
             told.notify_one();
             held
         };
-        let (made, other) = tokio::join!(making, another);
-        assert!(made.is_ok() && other.is_ok());
+        let (held, other) = tokio::join!(making, another);
+        assert!(held.is_ok() && other.is_ok());
         let kept = standing.cells.lock().expect("cells");
         assert!(kept.contains_key(&100) && !kept.contains_key(&0), "{:?}", kept.keys());
     }

@@ -1,6 +1,8 @@
 //! What is judged of the crashes of one system: what became worse, and how often machines crash, by build. It is by far
 //! the most work of the pages that show it, so that one answer serves many.
 
+use std::collections::HashSet;
+
 use telemetrics_analytics::filter::RecordFilter;
 use telemetrics_analytics::judgement::{BuildRates, Cause, Change, Finding, Tables, findings, rates};
 use telemetrics_schema::TimestampUs;
@@ -29,20 +31,21 @@ pub(super) struct Judged {
     pub(super) findings: Vec<Finding>,
     /// Rates of crashes as a whole, the oldest build first.
     pub(super) crashes: Vec<BuildRates>,
-    /// Rates of each guilty on each build.
+    /// Rates of each guilty on each of the newest builds: on all of them they would be too many to be kept.
     guilties: Vec<BuildRates>,
 }
 
 impl From<&Tables> for Judged {
     fn from(tables: &Tables) -> Self {
-        let of = |tables: &Tables, is_wanted: fn(&Cause) -> bool| {
+        let of = |tables: &Tables, is_wanted: fn(&Cause) -> bool| -> Vec<BuildRates> {
             rates(tables).into_iter().filter(|rates| is_wanted(&rates.cause)).collect()
         };
-        Self {
-            findings: findings(tables),
-            crashes: of(&of_crashes(tables), |cause| *cause == Cause::AnyCrash),
-            guilties: of(tables, |cause| matches!(cause, Cause::Guilty { .. })),
-        }
+        let crashes = of(&of_crashes(tables), |cause| *cause == Cause::AnyCrash);
+        let newest = crashes.iter().rev().take(BUILDS_MAX);
+        let newest: HashSet<&str> = newest.map(|rates| rates.exposure.build.as_str()).collect();
+        let mut guilties = of(tables, |cause| matches!(cause, Cause::Guilty { .. }));
+        guilties.retain(|rates| newest.is_empty() || newest.contains(rates.exposure.build.as_str()));
+        Self { findings: findings(tables), crashes, guilties }
     }
 }
 

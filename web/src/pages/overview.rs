@@ -144,7 +144,8 @@ impl Worse {
 
 /// Answers with the page.
 pub async fn show(State(state): State<AppState>, uri: Uri) -> Response {
-    answer(&state, uri.query().unwrap_or_default()).await.unwrap_or_else(|error| message::failed(&error))
+    let query = uri.query().unwrap_or_default();
+    Box::pin(answer(&state, query)).await.unwrap_or_else(|error| message::failed(&error))
 }
 
 async fn answer(state: &AppState, query: &str) -> Result<Response, WebError> {

@@ -280,7 +280,8 @@ fn a_page_of_another_site_sends_nothing_for_who_signed_in() {
 
 /// A request with a form in it that means nothing.
 fn sent(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
     let kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n";
     format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{kind}{lines}\r\na=b", server.address()).into_bytes()
 }

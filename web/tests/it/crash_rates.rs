@@ -14,6 +14,13 @@ const SYSTEM: &str = "rated";
 const JUDGED_MACHINES: usize = 60;
 /// Of those of the newer build, how many crash.
 const CRASHING: usize = 25;
+/// Failures that are no crashes of programs, each with the severity that its probe gives it.
+const FAILURES: [(&str, usize); 4] = [
+    ("org.clearlinux/kernel/panic", 4),
+    ("org.clearlinux/kernel/warning", 2),
+    ("org.clearlinux/mce/SRAO", 3),
+    ("org.clearlinux/mce/corrected", 2),
+];
 
 /// Requests that cannot be answered, and what the message has to name.
 const REFUSED: [(&str, &str); 6] = [
@@ -44,6 +51,7 @@ fn rates_and_judgement(server: &Server) {
     post_judged(server);
     a_build_is_held(server);
     a_build_passes(server);
+    kernel_faults_and_machine_checks_hold(server);
     for (request, name) in REFUSED {
         let answer = server.get(&format!("/api/{request}"));
         assert_eq!(answer.status, 400, "{request}: {}", answer.text());
@@ -151,9 +159,7 @@ fn a_build_passes(server: &Server) {
     let heard = |machines: std::ops::Range<u64>| {
         let both = machines.flat_map(|machine| [("50", machine), ("60", machine)]);
         let heartbeats: String = both.map(|(build, machine)| heartbeat(build, &format!("{build} {machine}"))).collect();
-        let headers = [("X-Telemetry-TID", TELEMETRY_ID), ("Content-Type", "application/x-ndjson")];
-        let answer = server.post(&headers, heartbeats.as_bytes());
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        post_lines(server, &heartbeats);
     };
     for build in ["50", "60"] {
         post(server, CRASH, 3, build, &format!("{build} 0"));
@@ -164,6 +170,38 @@ fn a_build_passes(server: &Server) {
     heard(MACHINE_DAYS_MIN - 1..MACHINE_DAYS_MIN);
     let passed = gate(server, "build=60&against=50");
     assert_eq!((&passed["verdict"], &passed["reasons"]), (&json!("pass"), &json!([])), "{passed:#}");
+}
+
+/// Each failure on a system of its own, where nothing else is wrong: the newer build is held for it, and the older one is
+/// not, although machines fail on both when it is the older one that is judged.
+fn kernel_faults_and_machine_checks_hold(server: &Server) {
+    for (class, severity) in FAILURES {
+        let post = Post::default().with("system_name", class).with("severity", severity.to_string());
+        let line = |class: &str, build: &str, machine: usize| {
+            let post = post.clone().with("classification", class).with("build", build);
+            post.with("machine_id", format!("{build} {machine}")).object() + "\n"
+        };
+        let machines = (0..JUDGED_MACHINES).flat_map(|machine| ["20", "30"].map(|build| (build, machine)));
+        let heartbeats: String = machines.map(|(build, machine)| line(HEARTBEAT, build, machine)).collect();
+        let failures: String = (0..CRASHING).map(|machine| line(class, "30", machine)).collect();
+        post_lines(server, &(heartbeats + &failures));
+        let held = gate(server, &format!("build=30&against=20&system_name={class}"));
+        assert_eq!(held["verdict"], "hold", "{held:#}");
+        let reasons = held["reasons"].as_array().expect("reasons").iter();
+        let named = reasons.filter(|reason| reason["classification"] == class).collect::<Vec<_>>();
+        assert_eq!(named.len(), 1, "{held:#}");
+        assert_eq!((&named[0]["reason"], &named[0]["holds"]), (&json!("new"), &json!(true)), "{held:#}");
+        assert_eq!(named[0]["build"]["machines"], json!(CRASHING));
+        let other_way = gate(server, &format!("build=20&against=30&system_name={class}"));
+        assert_eq!(other_way["verdict"], "unknown", "{other_way:#}");
+    }
+}
+
+/// Records of a batch, which all have to be accepted.
+fn post_lines(server: &Server, lines: &str) {
+    let headers = [("X-Telemetry-TID", TELEMETRY_ID), ("Content-Type", "application/x-ndjson")];
+    let answer = server.post(&headers, lines.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 /// A line of a batch.

@@ -53,6 +53,7 @@ mod reloads;
 mod reparse;
 mod retention;
 mod roles;
+mod rollup_kills;
 mod rollup_questions;
 mod rollups;
 mod rollups_clickhouse;

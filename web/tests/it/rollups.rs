@@ -164,14 +164,17 @@ fn expected(
     rows_of(rollup, &names, &batches)
 }
 
-/// Asks for every rollup in every window, under the policy that deletes and under one that shows less.
+/// Asks for every rollup in every window, under the policy that deletes and under one that shows less; and asks the
+/// questions over them.
 async fn check(table: &Path, recent: &Recent, records: &[Arc<Record>], windows: &[Window], what: &str) {
     for policy in [policy(), RetentionPolicy::days(1)] {
         let reader = EmbeddedReader::open(table, CollectorNumber::default(), recent.clone()).await.expect("a reader");
         let limits = Limits { retention: policy.clone(), ..Limits::default() };
         let view = Analytics::embedded(reader, limits).expect("an engine").at(NOW).await.expect("a view");
         check_view(&view, records, &policy, NOW, windows, what).await;
+        rollup_questions::check_by_turns(&view, windows, 0, what).await;
     }
+    rollup_questions::check(table, recent, &policy(), NOW, &windows[..1], what).await;
 }
 
 /// Asks a view for every rollup in every window.
@@ -210,7 +213,6 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
     check(&table, &recent, &records, windows, "many files and records in memory").await;
     lose_rollups(&table);
     check(&table, &recent, &records, windows, "some files without rollups").await;
-    rollup_questions::check(&table, &recent, &policy(), NOW, &windows[..1]).await;
     maintain(&data, policy()).await;
     check(&table, &recent, &records, windows, "merged, without what is expired").await;
 }

@@ -28,6 +28,7 @@ use telemetrics_testkit::http::exchange;
 use telemetrics_testkit::{ClickHouse, wait_until};
 use tokio::runtime::Runtime;
 
+use crate::rollup_questions;
 use crate::rollups::{check_view, policy, records, windows};
 
 /// Most records of one insert.
@@ -194,11 +195,13 @@ async fn live_and_ask(
         }
     }
     for policy in [policy(), RetentionPolicy::days(1)] {
-        ask(&victim, &expected, now, &policy, windows, "in the end").await;
+        let view = ask(&victim, &expected, now, &policy, windows, "in the end").await;
+        rollup_questions::check_view(&view, &rollup_questions::filters(windows[0]), "in the end").await;
     }
 }
 
-/// Compares rollups with the records that the database shows, and those with the ones that have to be there.
+/// Compares rollups, and questions over them, with the records that the database shows, and those with the ones that have
+/// to be there.
 async fn ask(
     victim: &Victim<'_>,
     expected: &Expected,
@@ -206,7 +209,7 @@ async fn ask(
     policy: &RetentionPolicy,
     windows: &[Window],
     what: &str,
-) {
+) -> View {
     let settings =
         ClickHouseSettings { database: victim.database.clone(), ..ClickHouseSettings::new(victim.target().url) };
     let limits = Limits { retention: policy.clone(), ..Limits::default() };
@@ -224,6 +227,8 @@ async fn ask(
     for window in windows {
         check_sums(&view, &stored, *window, what).await;
     }
+    rollup_questions::check_by_turns(&view, windows, expected.records.len() / BATCH_RECORDS, what).await;
+    view
 }
 
 /// Asks as pages do: records by build, and machines by build.

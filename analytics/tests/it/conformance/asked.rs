@@ -1,12 +1,16 @@
-//! Parameters of questions as strategies: filters made of the records that there are, policies, and instants.
+//! Parameters of questions as strategies: filters made of the records that there are, windows, policies, instants, and
+//! frames that users declare never guilty.
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use telemetrics_analytics::filter::{ClassPattern, RecordFilter};
 use telemetrics_analytics::regex::TextPattern;
+use telemetrics_schema::payload::{Filters, backtrace, shown_name};
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::US_PER_DAY;
-use telemetrics_schema::{Record, RecordId, TimestampUs};
+use telemetrics_schema::{Record, RecordId, Report, TimestampUs};
 
 use super::corpus::NOW;
 use super::stores::{Stores, odd_attributes};
@@ -70,8 +74,40 @@ const PATTERNS: [&str; 8] =
 
 /// Filters by what one record has: at least that one passes, as long as nothing is denied and no time is moved.
 pub(super) fn filters() -> impl Strategy<Value = RecordFilter> {
+    filters_by(record_of_all())
+}
+
+/// The same by what one of those records has that `is_about` says yes of, so that questions about them find some.
+pub(super) fn filters_about(is_about: fn(&Report) -> bool) -> impl Strategy<Value = RecordFilter> {
+    filters_by(select(records_about(is_about)))
+}
+
+fn records_about(is_about: fn(&Report) -> bool) -> Vec<&'static Record> {
+    Stores::shared().records.iter().map(AsRef::as_ref).filter(|record| is_about(&record.report)).collect()
+}
+
+/// The filters with a window as the pages have it, of whole days back from now: so trends have few enough buckets.
+pub(super) fn in_window(filters: impl Strategy<Value = RecordFilter>) -> impl Strategy<Value = RecordFilter> {
+    (filters, select(&[0_i64, 1, 7, 35][..])).prop_map(|(filter, days)| match days {
+        0 => filter,
+        days => RecordFilter { received_from: Some(TimestampUs(NOW.0 - days * US_PER_DAY)), ..filter },
+    })
+}
+
+/// Up to five of the frames that crashes have, as those that are never guilty.
+pub(super) fn curated() -> impl Strategy<Value = Filters> {
+    let mut frames = BTreeSet::new();
+    for record in records_about(|report| backtrace(report).is_some()) {
+        let Some(backtrace) = backtrace(&record.report) else { continue };
+        frames.extend(backtrace.stack().iter().map(|f| (shown_name(f.function).into_owned(), f.module.to_owned())));
+    }
+    let frames: Vec<_> = frames.into_iter().collect();
+    prop::collection::vec(select(frames), 0..=5).prop_map(Filters::from_iter)
+}
+
+fn filters_by(of: impl Strategy<Value = &'static Record>) -> impl Strategy<Value = RecordFilter> {
     let fields = prop::collection::vec(select(&FIELDS[..]), 0..4);
-    (fields, record_of_all(), record_of_all(), -1_i64..=1, select(&PATTERNS[..])).prop_map(
+    (fields, of, record_of_all(), -1_i64..=1, select(&PATTERNS[..])).prop_map(
         |(fields, record, other, shift, pattern)| {
             let mut filter = RecordFilter::default();
             for field in fields {

@@ -1,4 +1,5 @@
-//! The records that both stores hold: captures, a fleet, odd ones, and duplicates of everything but the identifier.
+//! The records that both stores hold: captures, a fleet, odd ones, odd ones that tell of something, and duplicates of
+//! everything but the identifier.
 
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ const COLLECTORS: [u8; 3] = [0, 5, 63];
 /// Of so many records of the fleet, one is there twice.
 const DUPLICATE_EVERY: usize = 50;
 const ODD_RECORDS: usize = 600;
+/// Crashes, machine checks and updates with odd texts in their payloads.
+const TELLING_RECORDS: usize = 480;
 
 /// Texts that one side might read, sort, cut or compare differently from the other.
 const TEXTS: [&str; 36] = [
@@ -90,6 +93,7 @@ pub(super) fn records() -> Vec<Arc<Record>> {
     let mut records = imported();
     let mut received: Vec<(TimestampUs, Report)> = fleet().collect();
     let recent = captures().into_iter().map(|capture| report(&capture)).chain((0..ODD_RECORDS).map(odd_report));
+    let recent = recent.chain((0..TELLING_RECORDS).map(telling_report));
     received
         .extend((0_i64..).zip(recent).map(|(number, report)| (TimestampUs(NOW.0 - 1 - number * 777_777_777), report)));
     let twice: Vec<_> = received.iter().step_by(DUPLICATE_EVERY).cloned().collect();
@@ -121,9 +125,14 @@ fn fleet() -> impl Iterator<Item = (TimestampUs, Report)> {
     generate(&Fleet::demo(FLEET_SEED, records.unwrap_or(FLEET_RECORDS), NOW))
 }
 
+/// All texts by turns; in the next round, what has another stride is another text.
+fn odd_text(number: usize, stride: usize) -> &'static str {
+    TEXTS[(number + number / TEXTS.len() * stride) % TEXTS.len()]
+}
+
 /// Every text in every column, in combinations that do not repeat.
 fn odd_report(number: usize) -> Report {
-    let text = |stride: usize| TEXTS[(number + number / TEXTS.len() * stride) % TEXTS.len()].to_owned();
+    let text = |stride: usize| odd_text(number, stride).to_owned();
     let classes =
         ["org.clearlinux/heartbeat/ping", "org.clearlinux/crash/clr", "org.clearlinux/heartbeat/pin", "é/è/\0"];
     let classification = if number.is_multiple_of(3) { text(1) } else { classes[number % classes.len()].to_owned() };
@@ -146,6 +155,44 @@ fn odd_report(number: usize) -> Report {
         external: number.is_multiple_of(5),
         payload: format!("{}{}", text(12), if number.is_multiple_of(7) { text(13) } else { String::new() }),
     }
+}
+
+/// What probes tell, with odd texts where functions, modules, reasons, statuses and versions stand.
+fn telling_report(number: usize) -> Report {
+    let text = |stride: usize| odd_text(number / 5, stride);
+    let (few, end) = (number / 5 % 4, if number.is_multiple_of(3) { "\r\n" } else { "\n" });
+    let (classification, payload) = match number % 5 {
+        0 => (
+            "org.clearlinux/crash/clr",
+            format!(
+                "Process: /usr/bin/{}\nPID: {number}\nSignal: 11\n\nBacktrace (TID {number}):\n#0 {}() - [/lib/{}.so]\n\
+                 #1 f{few}() - [/lib/libf.so] - {}.c:{number}\n#2 main() - [/usr/bin/x]\n",
+                text(1),
+                text(2),
+                text(3),
+                text(4)
+            ),
+        ),
+        1 => (
+            "org.clearlinux/kernel/warning",
+            format!(
+                "Crash Report:\nReason: {}\nBacktrace :\n#1 {} - [kernel]\n#2 g{few} - [{}]\n",
+                text(1),
+                text(2),
+                text(3)
+            ),
+        ),
+        2 => {
+            let class = ["org.clearlinux/mce/SRAO", "org.clearlinux/mce/", "org.clearlinux/mce/thermal"][number % 3];
+            (class, format!("{}STATUS {few}C0FFEE{few}92{} MCGSTATUS {}", text(1), text(2), text(3)))
+        }
+        3 => {
+            let versions = format!("current_version={few}{}{end}server_version=1{end}", text(1));
+            ("org.clearlinux/swupd-client/update", format!("{}\n{versions}{}", text(2), text(3)))
+        }
+        _ => ("org.clearlinux/swupd-client/update", format!("server_version={few}{end}current_version={}", text(1))),
+    };
+    Report { classification: classification.to_owned(), payload, ..odd_report(number) }
 }
 
 fn report(capture: &Capture) -> Report {

@@ -1,4 +1,5 @@
-//! Everything that is counted: groups, trends, machines, what is offered, what expires, who delivers.
+//! Everything that is counted: groups, trends, machines, machine checks, updates, what is offered, what expires, who
+//! delivers. What is counted by cause is in `causes.rs`.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +11,14 @@ use telemetrics_analytics::questions::contents::{checksums, contents, count_of, 
 use telemetrics_analytics::questions::counts::{GROUPS_MAX, counts};
 use telemetrics_analytics::questions::crash_rate::{Scope, tables};
 use telemetrics_analytics::questions::expired::expired;
+use telemetrics_analytics::questions::hardware::{self, statuses};
 use telemetrics_analytics::questions::keys::Dimension;
 use telemetrics_analytics::questions::offered::offered;
 use telemetrics_analytics::questions::population::population;
 use telemetrics_analytics::questions::stacks::{EXAMPLES_AT_ONCE, Example, STACKS_MAX, examples, seen};
+use telemetrics_analytics::questions::systems::usual;
 use telemetrics_analytics::questions::trends::{Interval, TrendRequest, trend};
+use telemetrics_analytics::questions::updates::{UPDATE, updates};
 use telemetrics_analytics::sizes::DaySizes;
 use telemetrics_analytics::{Error, View};
 use telemetrics_schema::payload::derive;
@@ -22,7 +26,7 @@ use telemetrics_schema::retention::RetentionPolicy;
 use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{Report, TimestampUs};
 
-use super::asked::{filters, instants, policies, record_of_all};
+use super::asked::{filters, filters_about, in_window, instants, policies, record_of_all};
 use super::corpus::NOW;
 use super::stores::Stores;
 
@@ -32,12 +36,8 @@ const DIMENSIONS: [Dimension; 5] =
     [Dimension::Build, Dimension::Classification, Dimension::Platform, Dimension::Severity, Dimension::System];
 const INTERVALS: [Interval; 3] = [Interval::Hour, Interval::Day, Interval::Week];
 
-/// Filters as the pages have them: a window of whole days back from now, so that trends have few enough buckets.
 fn with_window() -> impl Strategy<Value = RecordFilter> {
-    (filters(), select(&[0_i64, 1, 7, 35][..])).prop_map(|(filter, days)| match days {
-        0 => filter,
-        days => RecordFilter { received_from: Some(TimestampUs(NOW.0 - days * US_PER_DAY)), ..filter },
-    })
+    in_window(filters())
 }
 
 async fn sorted_examples(view: &View, filter: &RecordFilter, ids: &[i64]) -> Result<Vec<Example>, Error> {
@@ -75,6 +75,29 @@ proptest! {
         }
         let question = (&filter, limit, &policy, now);
         views.answer(&question, async |view| population(view, &filter, limit).await);
+    }
+
+    #[test]
+    fn machine_checks_are_equal(
+        filter in in_window(filters_about(|report| report.classification.starts_with("org.clearlinux/mce/"))),
+        policy in policies(),
+        now in instants(),
+        limit in select(&[1_usize, 5, hardware::GROUPS_MAX][..]),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        let question = (&filter, limit, &policy, now);
+        views.answer(&question, async |view| statuses(view, &filter).await);
+        views.answer(&question, async |view| hardware::machines(view, &filter, limit).await);
+    }
+
+    #[test]
+    fn updates_are_equal(
+        filter in in_window(filters_about(|report| report.classification == UPDATE)),
+        policy in policies(),
+        now in instants(),
+    ) {
+        let views = Stores::shared().views(&policy, now);
+        views.answer(&(&filter, &policy, now), async |view| updates(view, &filter).await);
     }
 
     #[test]
@@ -118,6 +141,7 @@ proptest! {
         for system in [None, Some(of.report.system_name.as_str())] {
             views.answer(&(system, &policy, now), async |view| offered(view, system).await);
         }
+        views.answer(&("usual", &policy, now), async |view| usual(view, now).await);
         let from = TimestampUs((NOW.0 - window_days * US_PER_DAY).max(0));
         let before = has_end.then_some(of.ts_reception);
         views.answer(&(from, before), async |view| last_receptions(view, from, before).await);
@@ -155,6 +179,15 @@ fn the_corpus_has_something_to_count() {
     assert!(machines.groups.iter().any(|group| group.machines > 10), "{machines:?}");
     let stacks = views.answer(&"stacks", async |view| seen(view, &filter, STACKS_MAX).await).stacks;
     assert!(stacks.len() > 20 && stacks[0].records > 20, "{stacks:?}");
+    let kinds = views.answer(&"statuses", async |view| statuses(view, &filter).await);
+    let told = kinds.iter().filter(|kind| !kind.status.is_empty()).count();
+    assert!(told > 5 && told < kinds.len(), "some have a status, some have none: {kinds:?}");
+    let failing = async |view: &View| hardware::machines(view, &filter, hardware::GROUPS_MAX).await;
+    let failing = views.answer(&"machines", failing);
+    assert!(failing.len() > 20 && failing.iter().any(|machine| machine.builds.len() > 1), "{failing:?}");
+    let steps = views.answer(&"updates", async |view| updates(view, &filter).await).steps;
+    assert!(steps.len() > 20 && steps[0].records > 1, "{steps:?}");
+    assert_eq!(views.answer(&"usual", async |view| usual(view, NOW).await).as_deref(), Some("clear-linux-os"));
     let from = TimestampUs(NOW.0 - US_PER_DAY);
     let collectors = views.answer(&"collectors", async |view| last_receptions(view, from, None).await);
     assert!(collectors.keys().copied().eq([0, 5, 63]), "{collectors:?}");

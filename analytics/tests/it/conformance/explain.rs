@@ -2,6 +2,7 @@
 //!
 //! `INSTA_UPDATE=always` writes the snapshots anew; what changed in them is to be read.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -13,10 +14,14 @@ use telemetrics_analytics::questions::crash_rate::{self, Scope};
 use telemetrics_analytics::questions::keys::{Dimension, Key};
 use telemetrics_analytics::questions::records::{self, Cursor, PageRequest, Seen};
 use telemetrics_analytics::questions::trends::{self, Interval, SeriesOf, TrendRequest};
-use telemetrics_analytics::questions::{collectors, counts, expired, hardware, offered, population, stacks, updates};
+use telemetrics_analytics::questions::{
+    attributes, collectors, contents, counts, crash_totals, crashes, derived, expired, guilty, guilty_strikes,
+    hardware, held, newest, offered, population, stacks, updates,
+};
 use telemetrics_analytics::regex::TextPattern;
 use telemetrics_analytics::{Error, View};
 use telemetrics_schema::answer::Fields;
+use telemetrics_schema::attributes::NoParsers;
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::US_PER_DAY;
 use telemetrics_schema::{RecordId, TimestampUs};
@@ -79,6 +84,8 @@ fn everything() -> RecordFilter {
 fn questions(view: &View) -> Vec<Question> {
     let mut questions = listed(view);
     questions.extend(counted(view));
+    questions.extend(by_cause(view));
+    questions.extend(looked_up(view));
     questions
 }
 
@@ -92,7 +99,14 @@ fn listed(view: &View) -> Vec<Question> {
     let remaining = Cursor::Remaining { older_than: RecordId(1_200), seen };
     let some = Fields::parse("ts_reception,payload").expect("fields");
     let newest = PageRequest { limit: 10, cursor: None };
+    let near = |filter: &RecordFilter, cursor| {
+        records::near_page_plan(view, filter, &PageRequest { limit: 100, cursor }, Fields::all())
+    };
+    let until = RecordFilter { received_before: Some(TimestampUs(NOW.0 - US_PER_DAY)), ..RecordFilter::default() };
     vec![
+        ("the newest page, first among the newest records", near(&all, None)),
+        ("a page of older records, first among those below", near(&all, Some(Cursor::OlderThan(RecordId(1_200))))),
+        ("a page of what was received before, first among those below", near(&until, None)),
         ("the newest page", page(None)),
         ("a page of older records", page(Some(Cursor::OlderThan(RecordId(1_200))))),
         ("a page of newer records", page(Some(Cursor::NewerThan(RecordId(1_200))))),
@@ -141,6 +155,40 @@ fn counted(view: &View) -> Vec<Question> {
         ("updates", updates::plan(view, &window())),
         ("what expires", expired),
         ("last receptions", collectors::plan(view, TimestampUs(NOW.0 - US_PER_DAY), None)),
+    ]
+}
+
+/// Crashes, with the stacks and guilties as they are known by then.
+fn by_cause(view: &View) -> Vec<Question> {
+    let guilties = HashMap::from([(1, 10), (2, 10), (3, 11)]);
+    vec![
+        ("crashes by build and class", crash_totals::plan(view, &window())),
+        ("crashes by build and class with every filter", crash_totals::plan(view, &everything())),
+        ("crashes by build, class and stack", crashes::cells_plan(view, &window())),
+        ("machines and receptions of guilties", crashes::seen_plan(view, &window(), &guilties)),
+        ("machines of guilties by build", crashes::machines_plan(view, &window(), &guilties)),
+        ("strikes of guilties", guilty_strikes::plan(view, &of_system(), &guilties)),
+        ("a guilty by stack", guilty::by_stack_plan(view, &window(), &[1, 2], 10)),
+        ("a guilty by machine", guilty::by_machine_plan(view, &window(), &[1, 2], 10)),
+        ("guilties by hour", guilty::trend_plan(view, &window(), Interval::Hour)),
+        ("guilties by day", guilty::trend_plan(view, &window(), Interval::Day)),
+        ("guilties by week with every filter", guilty::trend_plan(view, &everything(), Interval::Week)),
+    ]
+}
+
+/// Single records, and what a store is asked before it is written.
+fn looked_up(view: &View) -> Vec<Question> {
+    let (day, ids) = (NOW.day(), 1_100..=1_239);
+    let classes = [ClassPattern::Prefix("org.clearlinux/heartbeat/".to_owned())];
+    let derivation = derived::Derivation { parsers: &NoParsers, classes: &classes };
+    vec![
+        ("the attributes of a record", attributes::of_record_plan(view, &record(1))),
+        ("the newest record", newest::plan(view)),
+        ("what is held of some identifiers", held::plan(view, RecordId(1_100), RecordId(1_110))),
+        ("contents of days", contents::contents_plan(view, &(day - 3..=day))),
+        ("checksums of a day", contents::checksums_plan(view, day, RecordId(1_239))),
+        ("records of a day", contents::range_plan(view, day, &ids)),
+        ("what may be derived no more", derived::plan(view, day, &ids, &derivation)),
     ]
 }
 

@@ -3,10 +3,12 @@
 //! What both stores are compared with is each other. `TELEMETRICS_TEST_RECORDS` sets the size of the corpus.
 
 mod asked;
+mod causes;
 mod corpus;
 mod counted;
 mod explain;
 mod listed;
+mod looked_up;
 mod plans;
 mod statements;
 mod stores;

@@ -34,7 +34,7 @@ pub(super) struct Stores {
 }
 
 /// Attributes of texts that one side might read differently from the other.
-struct OddParsers;
+pub(super) struct OddParsers;
 
 impl Parsers for OddParsers {
     fn attributes(&self, records: &[&Record]) -> Vec<String> {

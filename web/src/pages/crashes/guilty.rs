@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -11,6 +12,9 @@ use telemetrics_analytics::build_order;
 use telemetrics_analytics::questions::crashes::{Group, OfBuild, Wanted, crashes};
 use telemetrics_analytics::questions::guilty::{OfMachine, Trend, TrendRequest, by_machine, trend};
 use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_MAX};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::asked::{DAYS, HIDDEN, Window, in_api};
 use super::links::{Links, Only};
@@ -33,6 +37,8 @@ const ROWS_SHOWN: usize = 40;
 const NAME_CHARS: usize = 40;
 /// Most characters of a name in the title.
 const TITLE_CHARS: usize = 120;
+/// How long the page waits for the judgement behind everything else. Where it takes longer, who looks again has it.
+const JUDGED_WAIT: Duration = Duration::from_millis(10);
 /// What is offered when nothing is found, in days.
 const LONGER_DAYS: &str = "35";
 
@@ -45,6 +51,8 @@ pub(in crate::pages) struct Found {
     pub(in crate::pages) trend: Trend,
     /// What is judged of the one system that it is of.
     pub(in crate::pages) judged: Option<(String, Arc<Judged>)>,
+    /// Whether that is only being judged.
+    pub(in crate::pages) is_judging: bool,
 }
 
 /// What users say about the guilty.
@@ -72,6 +80,7 @@ pub(in crate::pages) struct GuiltyPage {
     crashes: String,
     figures: Vec<Figure>,
     judged: Option<JudgedOfIt>,
+    is_judging: bool,
     builds: Vec<BuildRow>,
     builds_left_out: usize,
     machines: Vec<MachineRow>,
@@ -153,6 +162,7 @@ impl GuiltyPage {
             crashes: links.to(CRASHES, &[]),
             figures: vec![by_build(&builds, days), over_time.figure()],
             judged: found.judged.as_ref().and_then(|(system_name, of)| JudgedOfIt::new(guilty.id, system_name, of)),
+            is_judging: found.is_judging,
             builds: builds.iter().take(ROWS_SHOWN).map(|of| BuildRow::new(of, &backtraces, &links)).collect(),
             builds_left_out: builds.len().saturating_sub(ROWS_SHOWN),
             machines: found.machines.iter().map(|of| MachineRow::new(of, &backtraces, &links)).collect(),
@@ -317,12 +327,20 @@ async fn find(
     let nothing = HashSet::new();
     let interval = charts::interval(window.days);
     let over_time = TrendRequest { filter, interval, top: 1, without: &nothing, only: Some(id) };
-    let (machines, trend, judged) = tokio::try_join!(
-        async { Ok::<_, WebError>(by_machine(view, filter, &group.stack_ids, ROWS_SHOWN).await?) },
-        async { Ok(trend(view, causes, &over_time, asked.now).await?) },
-        async { Ok(judged_of(state, asked, system_of(window, &group)).await) },
+    let judging = tokio::spawn(judged_of(state.clone(), asked.clone(), system_of(window, &group)).in_current_span());
+    let (machines, trend) = tokio::try_join!(
+        by_machine(view, filter, &group.stack_ids, ROWS_SHOWN),
+        trend(view, causes, &over_time, asked.now),
     )?;
-    Ok(Some(Found { group, machines, trend, judged }))
+    let judged = in_time(judging, state.kept.judged.keeps()).await;
+    let is_judging = judged.is_none();
+    Ok(Some(Found { group, machines, trend, judged: judged.flatten(), is_judging }))
+}
+
+/// What is judged, where that is known soon or nobody would find it kept; it is judged on behind the page.
+async fn in_time<T>(judging: JoinHandle<T>, is_kept: bool) -> Option<T> {
+    let judged = if is_kept { timeout(JUDGED_WAIT, judging).await.ok()? } else { judging.await };
+    judged.ok()
 }
 
 /// The system that the page is about: the one that is asked for, else the only one with such crashes.
@@ -333,9 +351,9 @@ fn system_of(window: &Window, group: &Group) -> Option<String> {
 }
 
 /// What is judged of the system. The page is about more than that and does without where it cannot be judged.
-async fn judged_of(state: &AppState, asked: &Asked, system_name: Option<String>) -> Option<(String, Arc<Judged>)> {
+async fn judged_of(state: AppState, asked: Asked, system_name: Option<String>) -> Option<(String, Arc<Judged>)> {
     let system_name = system_name?;
-    match judged::judged(state, asked, Some(system_name.clone())).await {
+    match judged::judged(&state, &asked, Some(system_name.clone())).await {
         Ok(held) => Some((system_name, held.answer)),
         Err(error) => {
             tracing::warn!(%error, "the crashes of a system cannot be judged");

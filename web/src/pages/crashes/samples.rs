@@ -157,6 +157,7 @@ fn guilty_page(what: &str, build: &str, name: &str, builds: usize) -> GuiltyPage
         machines: vec![machine; builds],
         trend,
         judged: Some((build.to_owned(), Arc::new(judged(build, 1, cause)))),
+        is_judging: false,
     };
     let of_it = SaidOfIt { based_on: 7, comment: name.chars().take(80).collect(), is_hidden: builds > 2 };
     GuiltyPage::new(&given(what), &found, &of_it, DAYS_DEFAULT)

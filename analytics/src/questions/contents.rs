@@ -100,11 +100,14 @@ pub async fn records_of(
     Ok(Some(records))
 }
 
+/// The records of these days; the first and the last day that there can be stand for no bound, which no time has.
 fn of_days(view: &View, days: &RangeInclusive<i32>) -> Result<DataFrame, Error> {
     let begin = |day: i64| instant(TimestampUs(day.saturating_mul(US_PER_DAY)));
-    let (first, behind) = (i64::from(*days.start()), i64::from(*days.end()) + 1);
-    let received = col("ts_reception");
-    Ok(view.records()?.filter(received.clone().gt_eq(begin(first)).and(received.lt(begin(behind))))?)
+    let from = (*days.start() > i32::MIN).then(|| col("ts_reception").gt_eq(begin(i64::from(*days.start()))));
+    let before = (*days.end() < i32::MAX).then(|| col("ts_reception").lt(begin(i64::from(*days.end()) + 1)));
+    let within = from.into_iter().chain(before).reduce(Expr::and);
+    let records = view.records()?;
+    Ok(within.map_or(Ok(records.clone()), |within| records.filter(within))?)
 }
 
 /// The plan of [`records_of`]: the records in no order.
@@ -122,7 +125,12 @@ fn grouped(records: DataFrame, checksum: Expr) -> Result<DataFrame, Error> {
     let day = cast(col("ts_reception"), DataType::Date32);
     let rows =
         records.select(vec![day.alias("day"), collector.alias("collector"), col("id"), checksum.alias("checksum")])?;
-    let aggregates = vec![count(lit(1_i64)), min(col("id")), max(col("id")), bit_xor(col("checksum"))];
+    let aggregates = vec![
+        count(lit(1_i64)).alias("records"),
+        min(col("id")).alias("first"),
+        max(col("id")).alias("last"),
+        bit_xor(col("checksum")).alias("checksum"),
+    ];
     Ok(rows.aggregate(vec![col("day"), col("collector")], aggregates)?)
 }
 

@@ -1,6 +1,6 @@
 //! Expired records are gone from the files within a day, and nothing else is.
 
-use telemetrics_schema::layout::ROLLUPS;
+use telemetrics_schema::layout::{ROLLUPS, date_text};
 use telemetrics_schema::retention::{Matcher, RetentionPolicy, RetentionRule};
 use telemetrics_schema::time::{US_PER_DAY, US_PER_S};
 
@@ -85,8 +85,9 @@ async fn a_record_is_off_the_disk_within_a_day_of_its_expiry() {
         assert!(alive.iter().all(|id| there.contains(id)), "hour {hour}: {there:?}");
     }
     assert!(rig.files_on_disk().is_empty());
-    assert!(!rig.table().join("date=2026-11-22").exists(), "an empty day goes too");
-    assert!(!rig.table().join(ROLLUPS).join("date=2026-11-22").exists(), "and that of its rollups");
+    let day = format!("date={}", date_text(DAY));
+    assert!(!rig.table().join(&day).exists(), "an empty day goes too");
+    assert!(!rig.table().join(ROLLUPS).join(&day).exists(), "and that of its rollups");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -161,7 +161,11 @@ fn read(row: ElementRef<'_>) -> ((String, String), (u64, u64), (u64, u64)) {
     let module = cell("th .meaning").concat();
     let whole = cell("th div").concat();
     let function = whole.strip_suffix(module.as_str()).expect("the module stands last").trim_end().to_owned();
-    let number = |text: &String| text.replace(',', "").parse::<u64>().expect("a number");
+    // Of machines the page has bounds: at most as many as there are ids.
+    let number = |text: &String| {
+        let most = text.rsplit(' ').next().unwrap_or_default();
+        most.replace(',', "").parse::<u64>().expect("a number")
+    };
     let (records, machines) = (cell("td[data-label=Records]"), cell("td[data-label=Machines]"));
     let then = cell("td[data-label=Then]");
     ((function, module), (number(&records[0]), number(&machines[0])), (number(&then[0]), number(&then[1])))

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use telemetrics_testkit::{ClickHouse, Server};
+use telemetrics_testkit::{ClickHouse, Server, wait_until};
 
 use crate::servers::PROGRAM;
 
@@ -184,4 +184,28 @@ fn a_clickhouse_that_dies_breaks_the_export_off() {
     assert!(!looks_whole(&rest(stream)), "an answer that looks whole");
     clickhouse.restart();
     assert!(looks_whole(&rest(ask(&server, "format=ndjson", "identity"))), "an export that nothing happens to");
+}
+
+/// Whether the server works on something about records that takes its time.
+fn is_busy(clickhouse: &ClickHouse) -> bool {
+    let of_records = "elapsed > 0.2 AND query LIKE '%records%'";
+    clickhouse.query(&format!("SELECT count() FROM system.processes WHERE {of_records}")).trim_end() != "0"
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_query_in_clickhouse() {
+    let clickhouse = ClickHouse::start();
+    let url = format!("{}/telemetry", clickhouse.url());
+    let server = Server::start_with_config(PROGRAM, "", &["--clickhouse", &url]);
+    let columns = "id, ts_reception, classification, severity, payload";
+    clickhouse.query(&format!(
+        "INSERT INTO telemetry.records ({columns}) SELECT number, now64(6), 'a/b/c', 1, randomPrintableASCII(1000) \
+         FROM numbers(200000)"
+    ));
+    let mut stream = ask(&server, "format=ndjson", "identity");
+    stream.read_exact(&mut [0; 100]).expect("the beginning of an answer");
+    // Nearly all of it is still there.
+    wait_until("the query of an export", || is_busy(&clickhouse));
+    drop(stream);
+    wait_until("the end of the query of an export", || !is_busy(&clickhouse));
 }

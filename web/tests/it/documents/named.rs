@@ -112,7 +112,8 @@ fn every_setting_and_variable_is_known() {
             let section = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
             // Keys of views, parsers and clients are in sections, too.
             let is_other = |name: &str| ["settings", "fields", "columns"].contains(&name);
-            let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.');
+            let is_name =
+                |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.');
             if let Some(section) = section.filter(|name| is_name(name) && !is_other(name)) {
                 assert!(sections.contains(section), "{document}: there is no section {section}");
             }

@@ -90,7 +90,7 @@ pub fn start_server(program: &str, directory: &Path, args: &[&str]) -> Server {
 pub fn start_role(program: &str, role: &str, directory: &Path, args: &[&str]) -> Server {
     let directory = directory.display().to_string();
     let own = [role, "--listen", "127.0.0.1:0", "--data-dir", &directory];
-    Server::start_plain(program, &[&own[..], args].concat())
+    Server::start_as_shipped(program, &[&own[..], args].concat())
 }
 
 /// The bare handler in a process of its own.

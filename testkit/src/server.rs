@@ -19,6 +19,8 @@ use crate::process::{Ended, Process};
 pub struct Server {
     /// The program and its arguments.
     command: Vec<String>,
+    /// What its environment has beside ours.
+    variable: Option<(&'static str, &'static str)>,
     dir: TempDir,
     data_dir: PathBuf,
     running: Option<Running>,
@@ -94,6 +96,17 @@ impl Server {
         Self::run(dir, data_dir, owned(&[&[program], args].concat()))
     }
 
+    /// As [`Server::start_plain`], with answers that stand for as long as they do by default: to measure it.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_as_shipped(program: &str, args: &[&str]) -> Self {
+        let dir = new_dir();
+        let data_dir = dir.path().join("data");
+        Self::run_with(None, dir, data_dir, owned(&[&[program], args].concat()))
+    }
+
     fn start_in(dir: TempDir, data_dir: PathBuf, command: &[&str], toml: &str, args: &[&str]) -> Self {
         let config = dir.path().join("telemetrics.toml");
         fs::write(&config, toml).expect("a configuration file");
@@ -103,7 +116,17 @@ impl Server {
     }
 
     fn run(dir: TempDir, data_dir: PathBuf, command: Vec<String>) -> Self {
-        let mut server = Self { command, dir, data_dir, running: None };
+        // On a slow machine more would be worth keeping, and what a test has just posted not be seen.
+        Self::run_with(Some(("TELEMETRICS_PAGES_AGE_S", "0")), dir, data_dir, command)
+    }
+
+    fn run_with(
+        variable: Option<(&'static str, &'static str)>,
+        dir: TempDir,
+        data_dir: PathBuf,
+        command: Vec<String>,
+    ) -> Self {
+        let mut server = Self { command, variable, dir, data_dir, running: None };
         server.restart();
         server
     }
@@ -134,8 +157,7 @@ impl Server {
         let dir = self.dir.path();
         // What the program itself makes in the directory for temporary files goes away with ours, even after a kill.
         command.args(&self.command[1..]).current_dir(dir).env("TMPDIR", dir);
-        // On a slow machine more would be worth keeping, and what a test has just posted not be seen.
-        Process::start(command.env("TELEMETRICS_PAGES_AGE_S", "0"), dir)
+        Process::start(command.envs(self.variable), dir)
     }
 
     /// Kills it (SIGKILL), as a crash would; the directory stays.

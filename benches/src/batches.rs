@@ -15,13 +15,13 @@ use telemetrics_testkit::{ClickHouse, Server};
 use telemetrics_web::clock::SystemClock;
 
 use crate::figures::{Figure, between};
-use crate::programs::{Place, build, start_server};
+use crate::programs::{Ground, Place, start_server};
 use crate::report::{Destination, Table, ratio, thousands};
 use crate::rows::{Encoding, Rows};
 use crate::scrape::Metrics;
 use crate::size::Size;
 use crate::spread::range;
-use crate::{Failure, machine, procfs};
+use crate::{Failure, procfs};
 
 /// Rows that are sent in one turn when nobody says otherwise.
 const TURN_ROWS: u64 = 200_000;
@@ -108,10 +108,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let mut both = Both::start(start_server(&program, &directory.path().join("data"), &[]))?;
         let mut table = Table::new(&[
             "body",

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::Failure;
 use crate::figures::Figure;
 use crate::procfs::mb;
-use crate::programs::{Place, build};
+use crate::programs::{Ground, Place};
 use crate::report::{Destination, Table, ratio, thousands};
-use crate::served::{Kept, Outcome, Served};
+use crate::served::{Kept, Served};
 use crate::size::Size;
 use crate::spread::Spread;
-use crate::{Failure, machine};
 
 use crowd::{Crowd, Slow};
 use days::Day;
@@ -87,22 +87,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let Outcome { machine, text, figures } = self.outcome()?;
-        self.destination.publish("exports", &machine, &text, &figures)
-    }
-
-    /// Measures.
-    ///
-    /// # Errors
-    /// As [`Args::run`].
-    ///
-    /// # Panics
-    /// As [`Args::run`].
-    pub fn outcome(&self) -> Result<Outcome, Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let machine = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let (mut text, mut all) = (String::new(), Vec::new());
         for &records in &self.records {
             let own = directory.path().join(records.to_string());
@@ -112,7 +97,7 @@ impl Args {
             all.extend(figures(&measured));
             std::fs::remove_dir_all(&own)?;
         }
-        Ok(Outcome { machine, text, figures: all })
+        self.destination.publish("exports", &facts, &text, &all)
     }
 
     fn measure(&self, program: &str, records: u64, directory: &Path) -> Result<Measured, Failure> {

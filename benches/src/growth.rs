@@ -6,13 +6,13 @@ use std::fs;
 
 use telemetrics_web::charts::{Chart, Kind, Series};
 
+use crate::Failure;
 use crate::figures::{Figure, number};
-use crate::programs::{Place, build};
+use crate::programs::{Ground, Place};
 use crate::questions::{self, Measured};
 use crate::report::{Destination, Table};
 use crate::size::Size;
 use crate::spread::Spread;
-use crate::{Failure, machine};
 
 /// Most that a question behind a page may grow, from the fewest records to the most: rollups answer it.
 const PAGES_TARGET: f64 = 1.5;
@@ -75,10 +75,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let mut sizes: Vec<Sized> = Vec::new();
         for &records in &self.records {
             let data_dir = directory.path().join(records.to_string());

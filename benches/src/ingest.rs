@@ -11,8 +11,7 @@ use crate::Failure;
 use crate::cell::{Bench, Cell, Measured};
 use crate::limits::Disk;
 use crate::load::Mode;
-use crate::machine;
-use crate::programs::{Bare, Place, start_server};
+use crate::programs::{Bare, Ground, Place, start_server};
 use crate::report::{Destination, ratio, thousands};
 use crate::requests::{Generation, REQUEST_BYTES, Requests};
 use crate::size::Size;
@@ -73,9 +72,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground()?;
         let (cells, acknowledged) = self.measure(&program, &directory)?;
         let kept = Kept { acknowledged, stored: stored::records(&directory.path().join("data"))? };
         let text = format!("{}\n{}", tables::rates(&cells), tables::costs(&cells));

@@ -6,14 +6,14 @@ mod edit;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::Failure;
 use crate::client::{Client, Received, nowhere};
 use crate::figures::Figure;
-use crate::programs::{Place, build};
+use crate::programs::{Ground, Place};
 use crate::report::{Destination, Table, thousands};
-use crate::served::{Kept, Outcome, Served};
+use crate::served::{Kept, Served};
 use crate::size::Size;
 use crate::spread::{Spread, range};
-use crate::{Failure, machine};
 
 use asked::{ALL_CRASHES, Asked, Kind, Subject};
 
@@ -89,22 +89,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let Outcome { machine, text, figures } = self.outcome()?;
-        self.destination.publish("pages", &machine, &text, &figures)
-    }
-
-    /// Measures.
-    ///
-    /// # Errors
-    /// As [`Args::run`].
-    ///
-    /// # Panics
-    /// As [`Args::run`].
-    pub fn outcome(&self) -> Result<Outcome, Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let machine = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let mut all = Vec::new();
         for &records in &self.records {
             let own = directory.path().join(records.to_string());
@@ -114,7 +99,7 @@ impl Args {
         }
         let text: String = all.iter().map(table).collect();
         let figures: Vec<Figure> = all.iter().flat_map(figures).chain(growth(&all)).collect();
-        Ok(Outcome { machine, text, figures })
+        self.destination.publish("pages", &facts, &text, &figures)
     }
 
     fn measure(&self, program: &str, records: u64, directory: &Path) -> Result<Measured, Failure> {

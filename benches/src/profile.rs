@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::Failure;
 use crate::load::{Load, Mode, Outcome};
-use crate::programs::{Place, start_server};
+use crate::programs::{Ground, Place, start_server};
 use crate::report::{Destination, Table, thousands};
 use crate::requests::{Generation, Requests};
-use crate::{Failure, machine};
 
 /// Looks a second; no multiple of anything that a timer does.
 const FREQUENCY_HZ: &str = "997";
@@ -56,9 +56,7 @@ impl Args {
     /// # Panics
     /// When the server does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground()?;
         let outcome = self.record(&program, &directory)?;
         let recording = recording(&directory);
         let threads = shares(&report(&recording, "comm")?, plain_name);

@@ -7,8 +7,8 @@ use std::process::Command;
 use telemetrics_testkit::{Process, Server};
 use tempfile::TempDir;
 
-use crate::Failure;
 use crate::bare::READY;
+use crate::{Failure, machine};
 
 /// Name of the server's program.
 const SERVER: &str = "telemetrics";
@@ -24,7 +24,37 @@ pub struct Place {
     pub data_dir: Option<PathBuf>,
 }
 
+/// What every measurement begins with.
+#[derive(Debug)]
+pub struct Ground {
+    /// The server's program.
+    pub program: String,
+    /// A new directory for data; it is gone when this is dropped.
+    pub directory: TempDir,
+    /// What has to be known of the machine.
+    pub facts: String,
+}
+
 impl Place {
+    /// The server's program, a directory, and what the machine can do.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub fn ground(&self) -> Result<Ground, Failure> {
+        let (program, directory) = (self.program()?, self.directory()?);
+        let facts = machine::facts(directory.path())?;
+        Ok(Ground { program, directory, facts })
+    }
+
+    /// As [`Place::ground`], with the program that is the ClickHouse of measurements.
+    ///
+    /// # Errors
+    /// As [`Place::ground`].
+    pub fn ground_with_clickhouse(&self) -> Result<Ground, Failure> {
+        build_clickhouse()?;
+        self.ground()
+    }
+
     /// The server's program; one that nobody named is built from what the repository holds now.
     ///
     /// # Errors
@@ -57,11 +87,16 @@ impl Place {
     }
 }
 
-/// Builds another program of the workspace, when this one was started by `cargo run`.
+/// Builds the program that is the ClickHouse of measurements, when this one was started by `cargo run`.
 ///
 /// # Errors
 /// When it does not compile.
-pub fn build(what: &[&str]) -> Result<(), Failure> {
+pub fn build_clickhouse() -> Result<(), Failure> {
+    build(&["--package", "telemetrics-testkit"])
+}
+
+/// Builds another program of the workspace, when this one was started by `cargo run`.
+fn build(what: &[&str]) -> Result<(), Failure> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
     let profile: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
     let status = Command::new(cargo).arg("build").args(profile).arg("--locked").args(what).status()?;

@@ -17,11 +17,11 @@ use tokio::runtime::Runtime;
 use crate::asked::{self, Asked, Subject};
 use crate::corpus::Stores;
 use crate::figures::{Figure, between, number};
-use crate::programs::{Place, build};
+use crate::programs::{Ground, Place};
 use crate::report::{Destination, Table, thousands};
 use crate::spread::Spread;
 use crate::stores::compact;
-use crate::{Failure, machine, stored};
+use crate::{Failure, stored};
 
 /// Machines of the fleet, whatever the number of records: what grows are the records alone.
 const MACHINES: u32 = 20_000;
@@ -91,10 +91,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let (mut text, mut figures) = (String::new(), Vec::new());
         for &records in &self.records {
             let data_dir = directory.path().join(records.to_string());

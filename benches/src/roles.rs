@@ -8,12 +8,12 @@ use telemetrics_testkit::{ClickHouse, Server};
 
 use crate::figures::Figure;
 use crate::load::{Load, Mode};
-use crate::programs::{Place, build, start_role};
+use crate::programs::{Ground, Place, start_role};
 use crate::readers::{Addresses, PATHS, Readers};
 use crate::report::{Destination, Table};
 use crate::requests::{Generation, REQUEST_BYTES, Requests};
 use crate::size::Size;
-use crate::{Failure, machine, procfs};
+use crate::{Failure, procfs};
 
 /// Most memory of a collector that has nothing to do, in MB.
 const IDLE_TARGET_MB: f64 = 40.0;
@@ -90,10 +90,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let clickhouse = ClickHouse::start();
         let mut looked = Vec::new();
         for (number, role) in ROLES.into_iter().enumerate() {

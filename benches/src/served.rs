@@ -11,7 +11,6 @@ use telemetrics_web::clock::SystemClock;
 use tokio::runtime::Runtime;
 
 use crate::corpus::Stores;
-use crate::figures::Figure;
 use crate::programs::start_server;
 use crate::stores::compact;
 use crate::{Failure, procfs};
@@ -42,17 +41,6 @@ impl Kept {
             Self::ClickHouse => "clickhouse",
         }
     }
-}
-
-/// What a command measured over them, before anybody sees it.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What has to be known of the machine.
-    pub machine: String,
-    /// The tables.
-    pub text: String,
-    /// The numbers.
-    pub figures: Vec<Figure>,
 }
 
 /// See the module.

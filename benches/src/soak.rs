@@ -14,13 +14,13 @@ use crate::figures::Figure;
 use crate::kept::{self, Kept};
 use crate::load::{Load, Mode};
 use crate::paced::Paced;
-use crate::programs::{Place, build, start_server};
+use crate::programs::{Ground, Place, start_server};
 use crate::readers::{Addresses, Readers};
 use crate::report::Destination;
 use crate::requests::{Generation, Requests};
 use crate::size::Size;
 use crate::timeline::{self, Timeline};
-use crate::{Failure, corpus, machine, stored};
+use crate::{Failure, corpus, stored};
 
 /// Records expire after a day, and the store looks for them every minute.
 const CONFIG: &str = "[retention]\ndefault_days = 1\nrules = []\n\n[maintenance]\nsweep_interval_s = 60\n\
@@ -96,10 +96,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let mut bed = self.prepare(&program, directory.path())?;
         let rate = SHARE * self.maximum(&bed)?;
         eprintln!("soak: {rate:.0} records/s");

@@ -12,12 +12,12 @@ use telemetrics_testkit::{ClickHouse, Server};
 use telemetrics_web::clock::SystemClock;
 
 use crate::figures::Figure;
-use crate::programs::{Place, build, start_server};
+use crate::programs::{Ground, Place, start_server};
 use crate::report::{Destination, Table, thousands};
 use crate::size::Size;
 use crate::spread::Spread;
 use crate::stores::compact;
-use crate::{Failure, corpus, machine, questions};
+use crate::{Failure, corpus, questions};
 
 /// What is asked first: whether it accepts records, and then something that the store has to be read for.
 const READY: &str = "/readyz";
@@ -69,10 +69,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let (empty, full) = (directory.path().join("empty"), directory.path().join("full"));
         let mut started = vec![self.measure(&program, &empty, &[], ("embedded", 0))?];
         let fleet = questions::fleet(self.records, SystemClock.now());

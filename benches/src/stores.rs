@@ -16,10 +16,10 @@ use telemetrics_testkit::http::exchange;
 
 use crate::corpus::{Filled, Stores};
 use crate::figures::Figure;
-use crate::programs::{Place, build, start_server};
+use crate::programs::{Ground, Place, start_server};
 use crate::report::{Destination, Table, ratio, thousands};
 use crate::size::Size;
-use crate::{Failure, machine, original, procfs, stored};
+use crate::{Failure, original, procfs, stored};
 
 /// Most that records may take, of what they take in the original's table.
 const TARGET_SHARE: f64 = 0.2;
@@ -66,10 +66,7 @@ impl Args {
     /// # Panics
     /// When a program does not come up; the message holds what it said.
     pub fn run(&self) -> Result<(), Failure> {
-        let program = self.place.program()?;
-        build(&["--package", "telemetrics-testkit"])?;
-        let directory = self.place.directory()?;
-        let facts = machine::facts(directory.path())?;
+        let Ground { program, directory, facts } = self.place.ground_with_clickhouse()?;
         let data_dir = directory.path().join("data");
         let (stores, filled, own) = tokio::runtime::Runtime::new()?.block_on(self.fill(&data_dir))?;
         let before = stored::bytes(&data_dir)?;

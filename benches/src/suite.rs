@@ -9,7 +9,7 @@ use std::time::Instant;
 use telemetrics_testkit::ClickHouse;
 
 use crate::figures::Results;
-use crate::programs::{Place, build};
+use crate::programs::{Place, build_clickhouse};
 use crate::report::{Destination, replace_section};
 use crate::size::Size;
 use crate::{Failure, batches, capacity, exports, growth, ingest, pages, roles, soak, start, stores, summary};
@@ -54,7 +54,7 @@ impl Args {
     /// When something could not be measured; the sentence says what.
     pub fn run(&self) -> Result<(), Failure> {
         let place = Place { server: Some(self.place.program()?.into()), ..self.place.clone() };
-        build(&["--package", "telemetrics-testkit"])?;
+        build_clickhouse()?;
         // Without --write the summary is of this run alone, and its files go away.
         let own = tempfile::tempdir()?;
         let destination = if self.destination.write {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::limits::{BURST_MAX, RATE_MAX};
 use super::load::Value;
 use super::settings::{TELEMETRY_ID_CHARS, TELEMETRY_IDS_MAX};
-use super::values::{is_text, to_positive};
+use super::values::{is_text, quoted, to_positive};
 
 /// The rate limit of one telemetry id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(super) fn shown(limits: &[IdLimit]) -> String {
 }
 
 fn shown_limit(limit: &IdLimit) -> String {
-    let id = limit.telemetry_id.replace('\\', "\\\\").replace('"', "\\\"");
+    let id = quoted(&limit.telemetry_id);
     let burst = limit.burst_records.map_or_else(String::new, |burst| format!(", burst_records = {burst}"));
-    format!("{{ telemetry_id = \"{id}\", records_per_s = {}{burst} }}", limit.records_per_s)
+    format!("{{ telemetry_id = {id}, records_per_s = {}{burst} }}", limit.records_per_s)
 }

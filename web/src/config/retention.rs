@@ -4,6 +4,7 @@ use telemetrics_schema::expiry::{DAYS_MAX, RULES_MAX};
 use telemetrics_schema::retention::{Matcher, RetentionRule};
 
 use super::load::Value;
+use super::values::quoted;
 
 /// What is allowed, as the end of the sentence "`key` must be ...".
 pub(super) fn allowed() -> String {
@@ -67,11 +68,10 @@ pub(super) fn shown(rules: &[RetentionRule]) -> String {
 }
 
 fn shown_rule(rule: &RetentionRule) -> String {
-    let text = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let of = match &rule.matcher {
         Matcher::Severity(severity) => format!("severity = {severity}"),
-        Matcher::Classification(pattern) => format!("classification = {}", text(pattern)),
-        Matcher::Machine(machine) => format!("machine_id = {}", text(machine)),
+        Matcher::Classification(pattern) => format!("classification = {}", quoted(pattern)),
+        Matcher::Machine(machine) => format!("machine_id = {}", quoted(machine)),
     };
     format!("{{ {of}, days = {} }}", rule.days)
 }

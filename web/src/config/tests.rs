@@ -282,6 +282,14 @@ fn what_a_setting_shows_is_what_the_file_may_say() {
     }
 }
 
+#[test]
+fn texts_with_quotes_are_shown_as_the_file_may_say_them() {
+    let text = "telemetry_ids = [\"a\\\"b\\\\c\"]\n";
+    let config = parse(text).expect("a text with a quote and a backslash");
+    let shown = Setting::named("telemetry_ids").expect("a setting").shown(&config);
+    assert_eq!(parse(&format!("telemetry_ids = {shown}\n")).expect(&shown), config);
+}
+
 /// These keys stand where a section of the same name could.
 fn is_a_word(setting: &Setting) -> bool {
     ["store", "retention"].contains(&setting.key)

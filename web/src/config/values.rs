@@ -77,6 +77,7 @@ pub(super) fn to_collector(number: u64) -> Option<CollectorNumber> {
     u8::try_from(number).ok().and_then(CollectorNumber::new)
 }
 
+/// The text as the file would say it.
 pub(super) fn quoted(text: impl std::fmt::Display) -> String {
-    format!("\"{text}\"")
+    format!("\"{}\"", text.to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -19,6 +19,8 @@ use crate::state::{AppState, Asked};
 
 /// The parameter that names a system.
 pub const SYSTEM: &str = "system_name";
+/// That, and its older spelling.
+pub(super) const SYSTEM_NAMES: [&str; 2] = [SYSTEM, "os_name"];
 
 /// What a page of numbers is about.
 #[derive(Debug, Clone, Copy)]
@@ -151,9 +153,14 @@ async fn answer(state: &AppState, query: &str, subject: &Subject, find: Find) ->
     }
 }
 
+/// The system that the parameters name.
+pub(super) fn system(given: &Given) -> Option<&str> {
+    SYSTEM_NAMES.map(|name| given.value(name)).into_iter().find(|name| !name.is_empty())
+}
+
 /// The parameters with the usual system where they name none; the older spelling of the parameter is one, too.
 pub(super) async fn with_usual_system(state: &AppState, asked: &Asked, given: Given) -> Result<Given, WebError> {
-    if !given.value("os_name").is_empty() || !given.value(SYSTEM).is_empty() {
+    if system(&given).is_some() {
         return Ok(given);
     }
     Ok(match usual_system(state, asked).await? {

@@ -2,6 +2,7 @@
 //! are of the same records.
 
 use super::asked::{DAYS, HIDDEN};
+use crate::pages::numbers::SYSTEM_NAMES;
 use crate::pages::query::Given;
 use crate::pages::{address, text};
 
@@ -12,8 +13,6 @@ const ADDRESS_HTML_BYTES_MAX: usize = 600;
 /// Longest value of a filter that is shown, in characters.
 const VALUE_CHARS: usize = 60;
 
-/// The parameter that names a system, and its older spelling.
-const SYSTEM_NAMES: [&str; 2] = ["system_name", "os_name"];
 /// What people call filters; the others have the names of their parameters.
 const LABELS: [(&str, &str); 6] = [
     ("system_name", "system"),

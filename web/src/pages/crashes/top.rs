@@ -27,7 +27,7 @@ use crate::charts::Figure;
 use crate::error::{InvalidParameter, WebError};
 use crate::pages::form::{ECHO_CHARS, Form};
 use crate::pages::kept::offer;
-use crate::pages::numbers::{SYSTEM, Same, with_usual_system};
+use crate::pages::numbers::{SYSTEM, Same, system, with_usual_system};
 use crate::pages::query::{Given, Problem};
 use crate::pages::{CRASHES_TAB, Shell, address, message, render, rotation, text};
 use crate::state::{AppState, Asked};
@@ -196,11 +196,6 @@ fn hidden(given: &Given, window: &Window, said: &Said) -> Option<Hidden> {
         address: address::with_query(CRASHES, others.into_iter().chain(show)),
         are_shown: window.shows_hidden,
     })
-}
-
-/// The system that the page is about.
-fn system(given: &Given) -> Option<&str> {
-    [SYSTEM, "os_name"].map(|name| given.value(name)).into_iter().find(|name| !name.is_empty())
 }
 
 fn figures(window: &Window, found: &Found) -> Vec<Figure> {

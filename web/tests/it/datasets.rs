@@ -46,6 +46,7 @@ with fsspec.open('URL') as file:
 keys = [tuple(row.values()) for row in rows]
 print(keys == sorted(set(keys)))
 ";
+/// What expires is swept away soon after the start, which changes the days while a test looks at them.
 const ALL_KEPT: &str = "retention = \"off\"\nread_wait_ms = 30000\n";
 
 /// The same for a whole test, also one that midnight comes upon.
@@ -108,12 +109,12 @@ fn insert_clickhouse(database: &str, days: impl IntoIterator<Item = Vec<Arc<Reco
     insert(async || Store::ClickHouse(Box::new(ClickHouseStore::new(&target, RetentionPolicy::off()))), days);
 }
 
-/// An embedded server with these records and this configuration.
-fn embedded_with(toml: &str, days: impl IntoIterator<Item = Vec<Arc<Record>>>) -> Server {
+/// An embedded server with these records, which keeps all of them, and with these tables of settings.
+fn embedded_with(tables: &str, days: impl IntoIterator<Item = Vec<Arc<Record>>>) -> Server {
     let mut server = embedded();
     server.kill();
     insert_embedded(&server, days);
-    configure(&server, toml);
+    configure(&server, &format!("{ALL_KEPT}{tables}"));
     server.restart();
     server
 }
@@ -258,7 +259,7 @@ fn multipart(hash: &str, parts: &[Range<usize>], whole: &[u8]) -> Vec<u8> {
 fn what_is_no_finished_day_is_not_there() {
     let mut chance = Chance::new(1);
     let days = [today() - 2, today()].map(|day| vec![record(day, 0, 0, &mut chance)]);
-    let server = embedded_with(ALL_KEPT, days);
+    let server = embedded_with("", days);
     assert_eq!(listing(&server).into_keys().collect::<Vec<_>>(), [date_text(today() - 2)]);
     let status = |partition: &str| server.get(&format!("{LISTING}{partition}/records.parquet")).status;
     assert_eq!(status(&format!("date={}", date_text(today() - 2))), 200);
@@ -280,7 +281,7 @@ fn both_stores_give_the_same_bytes_which_outlive_a_restart_and_the_loss_of_the_f
         let rest = day.split_off(day.len() / 3);
         [day, rest]
     });
-    let mut server = embedded_with(ALL_KEPT, halves);
+    let mut server = embedded_with("", halves);
     let files = listing(&server);
     let bytes: Vec<Vec<u8>> = files.values().map(|file| fetched(&server, file)).collect();
     assert_eq!(
@@ -300,7 +301,7 @@ fn both_stores_give_the_same_bytes_which_outlive_a_restart_and_the_loss_of_the_f
 
 #[test]
 fn a_day_that_changed_has_another_version() {
-    let mut server = embedded_with(ALL_KEPT, corpus());
+    let mut server = embedded_with("", corpus());
     let date = date_text(today() - 2);
     let off = listing(&server);
     assert_eq!(off[&date]["rows"], DAY_RECORDS);
@@ -396,7 +397,7 @@ fn a_day_that_is_larger_than_the_memory_for_it_is_written_in_its_order() {
         });
         records.collect()
     });
-    let server = embedded_with(ALL_KEPT, batches.collect::<Vec<Vec<_>>>());
+    let server = embedded_with("", batches.collect::<Vec<Vec<_>>>());
     let before = peak_memory(&server);
     let files = listing(&server);
     let file = &files[&date_text(today() - 2)];

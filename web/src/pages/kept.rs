@@ -6,6 +6,8 @@ use std::time::Duration;
 use telemetrics_analytics::questions::offered::{Offered, offered};
 use telemetrics_analytics::questions::systems;
 
+use super::crashes::backtraces::Found as FoundBacktraces;
+use super::crashes::guilty::Found as FoundGuilty;
 use super::crashes::top::Found as FoundCrashes;
 use super::judged::Judged;
 use super::numbers::Numbers;
@@ -28,6 +30,10 @@ pub struct Kept {
     pub(super) numbers: Standing<(&'static str, Given), Numbers>,
     /// The causes of crashes, by the parameters of the page.
     pub(super) crashes: Standing<Given, FoundCrashes>,
+    /// A cause, by its number and the parameters of the page.
+    pub(super) guilty: Standing<(i64, Given), Option<FoundGuilty>>,
+    /// The stacks of a cause.
+    pub(super) backtraces: Standing<(i64, Given), Option<FoundBacktraces>>,
     /// What forms offer, with the builds of a system.
     offers: Standing<Option<String>, Offered>,
     /// The system that is meant where nobody names one.
@@ -42,6 +48,8 @@ impl Kept {
             judged: Standing::new(max_age, WORTH),
             numbers: Standing::new(max_age, WORTH),
             crashes: Standing::new(max_age, WORTH),
+            guilty: Standing::new(max_age, WORTH),
+            backtraces: Standing::new(max_age, WORTH),
             offers: Standing::new(max_age, WORTH),
             usual_system: Standing::new(max_age, WORTH),
         }
@@ -54,6 +62,8 @@ impl Kept {
         self.judged.forget();
         self.numbers.forget();
         self.crashes.forget();
+        self.guilty.forget();
+        self.backtraces.forget();
         self.offers.forget();
         self.usual_system.forget();
     }

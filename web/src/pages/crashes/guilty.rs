@@ -8,11 +8,12 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use futures::FutureExt as _;
 use telemetrics_analytics::build_order;
 use telemetrics_analytics::questions::crashes::{Group, OfBuild, Wanted, crashes};
 use telemetrics_analytics::questions::guilty::{OfMachine, Trend, TrendRequest, by_machine, trend};
+use telemetrics_schema::TimestampUs;
 use telemetrics_schema::curation::{COMMENT_CHARS_MAX, NAME_BYTES_MAX, WHO_CHARS_MAX};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
@@ -49,10 +50,21 @@ pub(in crate::pages) struct Found {
     pub(in crate::pages) machines: Vec<OfMachine>,
     /// Its records over time.
     pub(in crate::pages) trend: Trend,
+    /// Acknowledged records that are not counted.
+    pub(in crate::pages) pending: usize,
+    /// When it was read.
+    pub(in crate::pages) as_of: TimestampUs,
+}
+
+/// What is known of how often it strikes.
+#[derive(Debug, Clone)]
+pub(in crate::pages) enum Judgement {
+    /// It is being judged.
+    UnderWay,
+    /// Nothing: it is of several systems, or they cannot be judged.
+    None,
     /// What is judged of the one system that it is of.
-    pub(in crate::pages) judged: Option<(String, Arc<Judged>)>,
-    /// Whether that is only being judged.
-    pub(in crate::pages) is_judging: bool,
+    Of(String, Arc<Judged>),
 }
 
 /// What users say about the guilty.
@@ -69,6 +81,7 @@ pub(in crate::pages) struct SaidOfIt {
 pub(in crate::pages) struct GuiltyPage {
     shell: Shell,
     name: Name,
+    as_of: String,
     facts: Vec<(&'static str, String)>,
     comment: String,
     is_hidden: bool,
@@ -140,7 +153,13 @@ struct MachineRow {
 
 impl GuiltyPage {
     /// The page about the last `days` days and what else was `given`.
-    pub(in crate::pages) fn new(given: &Given, found: &Found, said: &SaidOfIt, days: i64) -> Self {
+    pub(in crate::pages) fn new(
+        given: &Given,
+        found: &Found,
+        judgement: &Judgement,
+        said: &SaidOfIt,
+        days: i64,
+    ) -> Self {
         let group = &found.group;
         let guilty = &group.guilty;
         let mut builds: Vec<&OfBuild> = group.builds.iter().collect();
@@ -152,6 +171,7 @@ impl GuiltyPage {
         let title = format!("Guilty: {}", text::line(&name.function, TITLE_CHARS));
         Self {
             shell: Shell::new(title, Some(CRASHES_TAB)),
+            as_of: found.as_of.to_string(),
             facts: facts(group, days),
             comment: text::line(&said.comment, COMMENT_CHARS_MAX),
             is_hidden: said.is_hidden,
@@ -161,15 +181,18 @@ impl GuiltyPage {
             backtraces: links.to(&backtraces, &[]),
             crashes: links.to(CRASHES, &[]),
             figures: vec![by_build(&builds, days), over_time.figure()],
-            judged: found.judged.as_ref().and_then(|(system_name, of)| JudgedOfIt::new(guilty.id, system_name, of)),
-            is_judging: found.is_judging,
+            judged: match judgement {
+                Judgement::Of(system_name, judged) => JudgedOfIt::new(guilty.id, system_name, judged),
+                Judgement::UnderWay | Judgement::None => None,
+            },
+            is_judging: matches!(judgement, Judgement::UnderWay),
             builds: builds.iter().take(ROWS_SHOWN).map(|of| BuildRow::new(of, &backtraces, &links)).collect(),
             builds_left_out: builds.len().saturating_sub(ROWS_SHOWN),
             machines: found.machines.iter().map(|of| MachineRow::new(of, &backtraces, &links)).collect(),
             rotation: rotation::note(),
             days,
             api: Api::of(given, guilty.id, days),
-            pending: None,
+            pending: (found.pending > 0).then(|| text::records(found.pending as u64)),
             name,
         }
     }
@@ -298,18 +321,21 @@ async fn answer(state: &AppState, id: &str, signed_in: &SignedIn, query: &str) -
     let id = guilty_id(id)?;
     let asked = state.ask().await?;
     let (given, window) = window(query, asked.now)?;
-    let said = Said::now(state).await?;
-    let Some(found) = find(state, &asked, &window, &said, id).await? else {
-        return Ok(nothing(&given, id, window.days));
+    let said = Arc::new(Said::now(state).await?);
+    let make = || {
+        let (state, asked, window, said) = (state.clone(), asked.clone(), window.clone(), Arc::clone(&said));
+        async move { find(&state, &asked, &window, &said, id).await }.boxed()
     };
+    let found = state.kept.guilty.get(&(id, given.clone()), asked.now, said.curated.sequence, make).await?.answer;
+    let Some(found) = found.as_ref() else { return Ok(nothing(&given, id, window.days)) };
+    let judgement = judgement(state, &asked, system_of(&window, &found.group)).await;
     let of_it = SaidOfIt {
         based_on: said.curated.sequence,
         comment: said.comment_on(&found.group.guilty).to_owned(),
         is_hidden: said.hidden.contains(&id),
     };
-    let mut page = GuiltyPage::new(&given, &found, &of_it, window.days);
+    let mut page = GuiltyPage::new(&given, found, &judgement, &of_it, window.days);
     page.edit = page.edit.map(|edit| edit.by(signed_in));
-    page.pending = (asked.pending > 0).then(|| text::records(asked.pending as u64));
     Ok(render(StatusCode::OK, &page))
 }
 
@@ -327,20 +353,11 @@ async fn find(
     let nothing = HashSet::new();
     let interval = charts::interval(window.days);
     let over_time = TrendRequest { filter, interval, top: 1, without: &nothing, only: Some(id) };
-    let judging = tokio::spawn(judged_of(state.clone(), asked.clone(), system_of(window, &group)).in_current_span());
     let (machines, trend) = tokio::try_join!(
         by_machine(view, filter, &group.stack_ids, ROWS_SHOWN),
         trend(view, causes, &over_time, asked.now),
     )?;
-    let judged = in_time(judging, state.kept.judged.keeps()).await;
-    let is_judging = judged.is_none();
-    Ok(Some(Found { group, machines, trend, judged: judged.flatten(), is_judging }))
-}
-
-/// What is judged, where that is known soon or nobody would find it kept; it is judged on behind the page.
-async fn in_time<T>(judging: JoinHandle<T>, is_kept: bool) -> Option<T> {
-    let judged = if is_kept { timeout(JUDGED_WAIT, judging).await.ok()? } else { judging.await };
-    judged.ok()
+    Ok(Some(Found { group, machines, trend, pending: asked.pending, as_of: asked.now }))
 }
 
 /// The system that the page is about: the one that is asked for, else the only one with such crashes.
@@ -350,14 +367,27 @@ fn system_of(window: &Window, group: &Group) -> Option<String> {
     window.filter.system_name.clone().or(only)
 }
 
-/// What is judged of the system. The page is about more than that and does without where it cannot be judged.
-async fn judged_of(state: AppState, asked: Asked, system_name: Option<String>) -> Option<(String, Arc<Judged>)> {
-    let system_name = system_name?;
+/// What is judged of the system, where that is known soon or nobody would find it kept; it is judged on behind the page.
+async fn judgement(state: &AppState, asked: &Asked, system_name: Option<String>) -> Judgement {
+    let Some(system_name) = system_name else { return Judgement::None };
+    let judging = tokio::spawn(judged_of(state.clone(), asked.clone(), system_name).in_current_span());
+    let judged = if state.kept.judged.keeps() {
+        let Ok(judged) = timeout(JUDGED_WAIT, judging).await else { return Judgement::UnderWay };
+        judged
+    } else {
+        judging.await
+    };
+    // One that panicked has said so.
+    judged.unwrap_or(Judgement::None)
+}
+
+/// What is judged of one system. The page is about more than that and does without where it cannot be judged.
+async fn judged_of(state: AppState, asked: Asked, system_name: String) -> Judgement {
     match judged::judged(&state, &asked, Some(system_name.clone())).await {
-        Ok(held) => Some((system_name, held.answer)),
+        Ok(held) => Judgement::Of(system_name, held.answer),
         Err(error) => {
             tracing::warn!(%error, "the crashes of a system cannot be judged");
-            None
+            Judgement::None
         }
     }
 }
@@ -369,7 +399,7 @@ pub(super) fn guilty_id(text: &str) -> Result<i64, WebError> {
 }
 
 /// What the parameters of a page without a form say, and these.
-pub(super) fn window(query: &str, now: telemetrics_schema::TimestampUs) -> Result<(Given, Window), WebError> {
+pub(super) fn window(query: &str, now: TimestampUs) -> Result<(Given, Window), WebError> {
     let refused = |problem: Problem| WebError::Impossible(problem.message.trim_end_matches('.').to_owned());
     let given = Given::parse(query).map_err(refused)?;
     let window = Window::read(&given, now).map_err(refused)?;

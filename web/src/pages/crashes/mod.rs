@@ -4,11 +4,11 @@
 //! window and the same filters (`links.rs`).
 
 mod asked;
-mod backtraces;
+pub(in crate::pages) mod backtraces;
 mod charts;
 mod edit;
 mod filters;
-mod guilty;
+pub(in crate::pages) mod guilty;
 mod history;
 mod links;
 mod name;

@@ -19,7 +19,7 @@ use super::asked::{DAYS_DEFAULT, Window};
 use super::backtraces::{BacktracesPage, Found as FoundStacks, STACKS_SHOWN};
 use super::edit::{self, Action, Wish};
 use super::filters::{FRAMES_SHOWN, FiltersPage};
-use super::guilty::{Found as FoundGuilty, GuiltyPage, SaidOfIt};
+use super::guilty::{Found as FoundGuilty, GuiltyPage, Judgement, SaidOfIt};
 use super::history::{HistoryPage, PAGE_ENTRIES};
 use super::preview::{Found as FoundPreview, PARTS_SHOWN, PreviewPage};
 use super::top::{BUILDS_SHOWN, Found as FoundTop, GUILTIES_SHOWN, TopPage};
@@ -156,11 +156,12 @@ fn guilty_page(what: &str, build: &str, name: &str, builds: usize) -> GuiltyPage
         group: group(build, name, 0, 0..builds * 2),
         machines: vec![machine; builds],
         trend,
-        judged: Some((build.to_owned(), Arc::new(judged(build, 1, cause)))),
-        is_judging: false,
+        pending: builds,
+        as_of: NOW,
     };
+    let judgement = Judgement::Of(build.to_owned(), Arc::new(judged(build, 1, cause)));
     let of_it = SaidOfIt { based_on: 7, comment: name.chars().take(80).collect(), is_hidden: builds > 2 };
-    GuiltyPage::new(&given(what), &found, &of_it, DAYS_DEFAULT)
+    GuiltyPage::new(&given(what), &found, &judgement, &of_it, DAYS_DEFAULT)
 }
 
 fn backtraces(what: &str, name: &str, frames: usize, stacks: usize) -> BacktracesPage {
@@ -173,8 +174,9 @@ fn backtraces(what: &str, name: &str, frames: usize, stacks: usize) -> Backtrace
     let of =
         OfStack { stack_id: 1, stack, records: LARGE, machines: LARGE, builds: LARGE, first_seen: NOW, last_seen: NOW };
     let filters = Filters::from_iter([(format!("0{name}"), name)]);
-    let found = FoundStacks { all: 100, stacks: vec![of; stacks] };
-    BacktracesPage::new(&given(what), &guilty(name, 0), &found, &filters, DAYS_DEFAULT)
+    let found =
+        FoundStacks { guilty: guilty(name, 0), all: 100, stacks: vec![of; stacks], pending: stacks, as_of: NOW };
+    BacktracesPage::new(&given(what), &found, &filters, DAYS_DEFAULT)
 }
 
 fn filters(name: &str, frames: usize) -> FiltersPage {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
@@ -17,6 +18,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::{COLUMNS, RECORDS};
 use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::rollups::{Rollup, STACK_ID};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
 use crate::crashes::Guilty;
@@ -34,6 +36,10 @@ const FOOTERS_BYTES_MAX: usize = 32 << 20;
 
 /// Rows of a batch of an answer without a limit.
 pub(crate) const BULK_BATCH_ROWS: usize = 2_048;
+
+/// Questions that work at the same time; others wait for their turn: all share the memory, and no processor is idle with
+/// these.
+const QUESTIONS_AT_ONCE: usize = 8;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
@@ -63,6 +69,7 @@ pub struct Analytics {
     store: Store,
     state: SessionState,
     retention: PolicyInForce,
+    turns: Arc<Semaphore>,
 }
 
 enum Store {
@@ -77,7 +84,7 @@ impl Analytics {
     /// [`Error::Internal`] when the query engine does not start.
     pub fn embedded(reader: EmbeddedReader, limits: Limits) -> Result<Self, Error> {
         let state = session(&limits)?.build();
-        Ok(Self { store: Store::Embedded(reader), state, retention: limits.retention.into() })
+        Ok(Self { store: Store::Embedded(reader), state, retention: limits.retention.into(), turns: turns() })
     }
 
     /// Questions over a ClickHouse server; it need not be reachable yet.
@@ -90,7 +97,7 @@ impl Analytics {
         let bulk_table = records_table(&Reader::bulk(settings));
         let state = session_state(session(&limits)?);
         let store = Store::ClickHouse { reader, table, bulk_table };
-        Ok(Self { store, state, retention: limits.retention.into() })
+        Ok(Self { store, state, retention: limits.retention.into(), turns: turns() })
     }
 
     /// The same, by a policy that may change.
@@ -116,8 +123,8 @@ impl Analytics {
                 Content::ClickHouse { table: Arc::clone(table), bulk_table: Arc::clone(bulk_table) }
             }
         };
-        let (state, policy) = (self.state.clone(), self.policy());
-        Ok(View { state, content, policy, now, guilties: Arc::default() })
+        let (state, policy, turns) = (self.state.clone(), self.policy(), Arc::clone(&self.turns));
+        Ok(View { state, content, policy, now, guilties: Arc::default(), turns })
     }
 }
 
@@ -153,6 +160,7 @@ pub struct View {
     now: TimestampUs,
     /// The guilty of each stack, for the table of crashes; none is known unless somebody says it.
     guilties: Arc<HashMap<i64, Guilty>>,
+    turns: Arc<Semaphore>,
 }
 
 /// What a store shows. Tables are in no catalog: sessions that are cloned share their catalogs, and each view has others.
@@ -175,12 +183,13 @@ impl View {
     pub fn apart(&self, memory_bytes: usize, batch_rows: usize) -> Result<Self, Error> {
         let config = self.state.config().clone().with_batch_size(batch_rows);
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
-        let state = state.with_runtime_env(runtime(memory_bytes)?).build();
+        let state = state.with_runtime_env(runtime(Arc::new(FairSpillPool::new(memory_bytes)))?).build();
         Ok(Self {
             state,
             content: self.content.clone(),
             policy: self.policy.clone(),
             guilties: Arc::clone(&self.guilties),
+            turns: Arc::clone(&self.turns),
             ..*self
         })
     }
@@ -205,6 +214,24 @@ impl View {
     #[must_use]
     pub fn now(&self) -> TimestampUs {
         self.now
+    }
+
+    /// All rows that a plan gives, of which there are few, read when it is its turn.
+    ///
+    /// # Errors
+    /// As the store's: see [`Error`].
+    pub(crate) async fn collect(&self, plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
+        let _turn = self.turn().await?;
+        Ok(plan.collect().await?)
+    }
+
+    /// Waits for the turn of a question, which lasts until it is dropped. Answers that go on as long as their reader takes
+    /// them do without: a slow one would hold up all others.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], never.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.turns.acquire().await.map_err(|closed| Error::Internal(closed.to_string()))
     }
 
     /// What counts the memory of all questions.
@@ -321,6 +348,10 @@ fn scan(state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame,
     Ok(DataFrame::new(state, plan))
 }
 
+fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(QUESTIONS_AT_ONCE))
+}
+
 fn config() -> SessionConfig {
     let mut config = SessionConfig::new().with_information_schema(false);
     // The table of files spreads them over the threads itself, and knows which order is best.
@@ -333,11 +364,12 @@ fn config() -> SessionConfig {
 }
 
 fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
-    let runtime = runtime(limits.memory_bytes)?;
+    // Not in equal shares, as below: a question has some sixty operators of which most need next to nothing, so that a
+    // share of all would be too small for those that count machines.
+    let runtime = runtime(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))?;
     Ok(SessionStateBuilder::new().with_config(config()).with_runtime_env(runtime).with_default_features())
 }
 
-fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, Error> {
-    let pool = Arc::new(FairSpillPool::new(memory_bytes));
+fn runtime(pool: Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, Error> {
     Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?)
 }

@@ -79,7 +79,7 @@ async fn hours(view: &View, instants: &Range<TimestampUs>) -> Result<Vec<Hour>, 
     let keys = view.records()?.filter(within(instants))?.select(vec![col("classification"), begin])?;
     let counted = keys.aggregate(vec![col("classification"), col("begin")], vec![count(lit(1_i64))])?;
     let mut hours = Vec::new();
-    for batch in counted.collect().await? {
+    for batch in view.collect(counted).await? {
         let classes = cast(batch.column(0), &DataType::Utf8View)?;
         let begins = cast(batch.column(1), &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None))?;
         let rows = batch.column(2).as_primitive_opt::<Int64Type>();

@@ -15,7 +15,7 @@ use crate::view::View;
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn of_record(view: &View, record: &Record) -> Result<Attributes, Error> {
-    let batches = of_record_plan(view, record)?.collect().await?;
+    let batches = view.collect(of_record_plan(view, record)?).await?;
     let column = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0));
     let Some(column) = column else { return Ok(Attributes::default()) };
     let texts = column.as_string_view_opt().ok_or_else(|| Error::Internal("attributes of another type".to_owned()))?;

@@ -24,7 +24,7 @@ pub async fn last_receptions(
     before: Option<TimestampUs>,
 ) -> Result<BTreeMap<i64, TimestampUs>, Error> {
     let mut receptions = BTreeMap::new();
-    for batch in plan(view, from, before)?.collect().await? {
+    for batch in view.collect(plan(view, from, before)?).await? {
         let columns = batch.column(0).as_primitive_opt::<Int64Type>();
         let columns = columns.zip(batch.column(1).as_primitive_opt::<TimestampMicrosecondType>());
         let (places, last) = columns.ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;

@@ -39,7 +39,7 @@ pub type Contents = BTreeMap<(i32, i64), Content>;
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn contents(view: &View, days: RangeInclusive<i32>) -> Result<Contents, Error> {
-    read(contents_plan(view, &days)?).await
+    read(view, contents_plan(view, &days)?).await
 }
 
 /// The plan of [`contents`]: day, collector, number of records, smallest and greatest identifier, 0.
@@ -55,7 +55,7 @@ pub fn contents_plan(view: &View, days: &RangeInclusive<i32>) -> Result<DataFram
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn checksums(view: &View, day: i32, last: RecordId) -> Result<Contents, Error> {
-    read(checksums_plan(view, day, last)?).await
+    read(view, checksums_plan(view, day, last)?).await
 }
 
 /// The plan of [`checksums`]: as [`contents_plan`], with the checksum behind.
@@ -134,9 +134,9 @@ fn grouped(records: DataFrame, checksum: Expr) -> Result<DataFrame, Error> {
     Ok(rows.aggregate(vec![col("day"), col("collector")], aggregates)?)
 }
 
-async fn read(rows: DataFrame) -> Result<Contents, Error> {
+async fn read(view: &View, rows: DataFrame) -> Result<Contents, Error> {
     let mut contents = Contents::new();
-    for batch in rows.collect().await? {
+    for batch in view.collect(rows).await? {
         read_rows(&batch, &mut contents)
             .ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;
     }

@@ -42,7 +42,7 @@ pub struct Counts {
 pub async fn counts(view: &View, filter: &RecordFilter, by: Dimension, limit: usize) -> Result<Counts, Error> {
     let limit = limit.min(GROUPS_MAX);
     let mut groups = Vec::new();
-    for batch in plan(view, filter, by, limit)?.collect().await? {
+    for batch in view.collect(plan(view, filter, by, limit)?).await? {
         let numbers = numbers(&batch, by.columns().len())?;
         let keys = by.keys(&batch)?.into_iter().zip(numbers);
         groups.extend(keys.map(|(key, records)| Count { key, records }));

@@ -84,7 +84,7 @@ pub async fn tables(view: &View, filter: &RecordFilter, scope: Scope) -> Result<
 async fn exposures(view: &View, filter: &RecordFilter) -> Result<Vec<Exposure>, Error> {
     let mut builds: BTreeMap<String, Exposure> = BTreeMap::new();
     let (whole, by_day) = (exposure_plan(view, filter, false)?, exposure_plan(view, filter, true)?);
-    let (whole, by_day) = tokio::try_join!(collect(whole), collect(by_day))?;
+    let (whole, by_day) = tokio::try_join!(collect(view, whole), collect(view, by_day))?;
     for batch in &whole {
         for (row, machines) in numbers(batch, 1)?.into_iter().enumerate() {
             let build = name(batch, 0, row)?;
@@ -137,7 +137,7 @@ type Found = BTreeMap<(String, Cause), Counts>;
 async fn strikes(view: &View, filter: &RecordFilter, scope: Scope, by_class: bool) -> Result<Found, Error> {
     let mut found = Found::new();
     let keys = 1 + usize::from(by_class);
-    for batch in collect(strikes_plan(view, filter, scope, by_class)?).await? {
+    for batch in collect(view, strikes_plan(view, filter, scope, by_class)?).await? {
         for (row, counts) in struck_counts(&batch, keys)?.into_iter().enumerate() {
             let cause = if by_class { Cause::Class(name(&batch, 1, row)?) } else { Cause::AnyCrash };
             found.insert((name(&batch, 0, row)?, cause), counts);
@@ -186,8 +186,8 @@ fn at_most(counted: DataFrame) -> Result<DataFrame, Error> {
     Ok(counted.limit(0, Some(ROWS_MAX + 1))?)
 }
 
-async fn collect(plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
-    let batches = plan.collect().await?;
+async fn collect(view: &View, plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
+    let batches = view.collect(plan).await?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows > ROWS_MAX {
         return Err(Error::TooMuch(format!("more than {ROWS_MAX} builds by day; a shorter window has fewer")));

@@ -33,7 +33,7 @@ pub struct CrashTotal {
 /// [`Error::TooMuch`] above [`CELLS_MAX`]; else as the store's: see [`Error`].
 pub async fn crash_totals(view: &View, filter: &RecordFilter) -> Result<Vec<CrashTotal>, Error> {
     let mut totals = Vec::new();
-    for batch in plan(view, filter)?.collect().await? {
+    for batch in view.collect(plan(view, filter)?).await? {
         for (row, records) in numbers(&batch, KEYS.len())?.into_iter().enumerate() {
             let wrong = || Error::Internal("not the columns of crashes".to_owned());
             let text = |column| text_at(&batch, column, row).ok_or_else(wrong);

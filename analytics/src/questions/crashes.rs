@@ -155,7 +155,7 @@ pub fn cells_plan(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error
 
 async fn cells(view: &View, filter: &RecordFilter) -> Result<Vec<Cell>, Error> {
     let mut cells = Vec::new();
-    for batch in cells_plan(view, filter)?.collect().await? {
+    for batch in view.collect(cells_plan(view, filter)?).await? {
         let stacks = int64s(&batch, 3)?;
         for (row, records) in numbers(&batch, 4)?.into_iter().enumerate() {
             let text = |column| text_at(&batch, column, row).ok_or_else(wrong);

@@ -56,7 +56,7 @@ pub async fn expired(
 async fn counts(view: &View, policy: &RetentionPolicy, now: TimestampUs) -> Result<BTreeMap<(i64, i32), u64>, Error> {
     let Some(grouped) = plan(view, policy, now)? else { return Ok(BTreeMap::new()) };
     let mut counts = BTreeMap::new();
-    for batch in grouped.collect().await? {
+    for batch in view.collect(grouped).await? {
         read(&batch, &mut counts).ok_or_else(|| Error::Internal("not the types that were asked for".to_owned()))?;
     }
     Ok(counts)

@@ -94,7 +94,7 @@ pub async fn by_stack(
     limit: usize,
 ) -> Result<Vec<OfStack>, Error> {
     let mut found = Vec::new();
-    for batch in by_stack_plan(view, filter, stacks, limit)?.collect().await? {
+    for batch in view.collect(by_stack_plan(view, filter, stacks, limit)?).await? {
         read_stacks(&batch, &mut found)?;
     }
     let ids: Vec<i64> = found.iter().map(|of: &OfStack| of.stack_id).collect();
@@ -153,7 +153,7 @@ pub async fn by_machine(
     limit: usize,
 ) -> Result<Vec<OfMachine>, Error> {
     let mut found = Vec::new();
-    for batch in by_machine_plan(view, filter, stacks, limit)?.collect().await? {
+    for batch in view.collect(by_machine_plan(view, filter, stacks, limit)?).await? {
         for (row, records) in numbers(&batch, 3)?.into_iter().enumerate() {
             let wrong = || Error::Internal("not the columns of machines".to_owned());
             let text = |column| text_at(&batch, column, row).ok_or_else(wrong);
@@ -229,7 +229,7 @@ pub async fn trend(
 ) -> Result<Trend, Error> {
     let TrendRequest { filter, interval, .. } = request;
     let mut cells: Vec<(TimestampUs, i64, u64)> = Vec::new();
-    for batch in trend_plan(view, filter, *interval)?.collect().await? {
+    for batch in view.collect(trend_plan(view, filter, *interval)?).await? {
         let (begins, stacks) = (instants(&batch, 0)?, int64s(&batch, 1)?);
         let rows = begins.into_iter().zip(stacks).zip(numbers(&batch, 2)?);
         cells.extend(rows.map(|((begin, stack), records)| (begin, *stack, records)));

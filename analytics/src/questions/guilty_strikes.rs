@@ -31,7 +31,7 @@ pub async fn guilty_strikes(view: &View, causes: Causes<'_>, filter: &RecordFilt
     let named: HashMap<i64, &Guilty> = guilties.values().map(|guilty| (guilty.id, guilty)).collect();
     let mut strikes = BTreeMap::new();
     let mut rows = 0;
-    for batch in plan(view, filter, &table)?.collect().await? {
+    for batch in view.collect(plan(view, filter, &table)?).await? {
         rows += batch.num_rows();
         let ids = int64s(&batch, 1)?;
         for (row, counts) in struck_counts(&batch, 2)?.into_iter().enumerate() {

@@ -69,7 +69,7 @@ pub fn filter_of(filter: &RecordFilter) -> RecordFilter {
 /// As the store's: see [`Error`].
 pub async fn statuses(view: &View, filter: &RecordFilter) -> Result<Vec<Kind>, Error> {
     let mut kinds = BTreeMap::<String, u64>::new();
-    for (word, records) in groups(statuses_plan(view, filter)?).await? {
+    for (word, records) in groups(view, statuses_plan(view, filter)?).await? {
         *kinds.entry(kind_of(&word)).or_default() += records;
     }
     let mut kinds: Vec<Kind> = kinds.into_iter().map(|(status, records)| Kind { status, records }).collect();
@@ -101,14 +101,14 @@ fn kind_of(word: &str) -> String {
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn machines(view: &View, filter: &RecordFilter, limit: usize) -> Result<Vec<OfMachine>, Error> {
-    let largest = groups(machines_plan(view, filter, limit)?).await?;
+    let largest = groups(view, machines_plan(view, filter, limit)?).await?;
     let of_machine = |(machine_id, records): (String, u64)| OfMachine { machine_id, builds: Vec::new(), records };
     let mut machines: Vec<OfMachine> = largest.into_iter().map(of_machine).collect();
     if machines.is_empty() {
         return Ok(machines);
     }
     let ids: Vec<&str> = machines.iter().map(|machine| machine.machine_id.as_str()).collect();
-    for batch in builds_of_plan(view, filter, &ids)?.collect().await? {
+    for batch in view.collect(builds_of_plan(view, filter, &ids)?).await? {
         for row in 0..batch.num_rows() {
             let (Some(id), Some(build)) = (text_at(&batch, 0, row), text_at(&batch, 1, row)) else { continue };
             if let Some(machine) = machines.iter_mut().find(|machine| machine.machine_id == id) {
@@ -147,9 +147,9 @@ fn largest(counted: DataFrame, key: &str, limit: usize) -> Result<DataFrame, Err
     Ok(counted.sort(order)?.limit(0, Some(limit))?)
 }
 
-async fn groups(plan: DataFrame) -> Result<Vec<(String, u64)>, Error> {
+async fn groups(view: &View, plan: DataFrame) -> Result<Vec<(String, u64)>, Error> {
     let mut groups = Vec::new();
-    for batch in plan.collect().await? {
+    for batch in view.collect(plan).await? {
         for (row, records) in numbers(&batch, 1)?.into_iter().enumerate() {
             let name = text_at(&batch, 0, row).ok_or_else(|| Error::Internal("a group without a name".to_owned()))?;
             groups.push((name, records));

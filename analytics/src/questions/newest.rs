@@ -15,7 +15,7 @@ use crate::view::View;
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn newest(view: &View) -> Result<Option<TimestampUs>, Error> {
-    let batches = plan(view)?.collect().await?;
+    let batches = view.collect(plan(view)?).await?;
     let values = batches.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<TimestampMicrosecondType>());
     Ok(values.filter(|values| values.len() == 1 && !values.is_null(0)).map(|values| TimestampUs(values.value(0))).max())
 }

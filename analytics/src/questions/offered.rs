@@ -32,8 +32,8 @@ pub struct Offered {
 /// As the store's: see [`Error`].
 pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, Error> {
     let (mut builds, mut classifications, systems) = tokio::try_join!(
-        distinct(builds_plan(view, system_name)?),
-        distinct(plan(view, "classification", None)?),
+        distinct(view, builds_plan(view, system_name)?),
+        distinct(view, plan(view, "classification", None)?),
         systems(view)
     )?;
     builds.sort_by(|a, b| build_order(b, a));
@@ -47,7 +47,7 @@ pub async fn offered(view: &View, system_name: Option<&str>) -> Result<Offered, 
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn systems(view: &View) -> Result<Vec<String>, Error> {
-    let mut systems = distinct(plan(view, "system_name", None)?).await?;
+    let mut systems = distinct(view, plan(view, "system_name", None)?).await?;
     systems.sort_unstable();
     Ok(systems)
 }
@@ -66,9 +66,9 @@ fn plan(view: &View, column: &str, system_name: Option<&str>) -> Result<DataFram
     Ok(occurring.aggregate(vec![col(column)], vec![])?.limit(0, Some(NAMES_MAX))?)
 }
 
-async fn distinct(rows: DataFrame) -> Result<Vec<String>, Error> {
+async fn distinct(view: &View, rows: DataFrame) -> Result<Vec<String>, Error> {
     let mut values = Vec::new();
-    for batch in rows.collect().await? {
+    for batch in view.collect(rows).await? {
         let texts = batch.column(0).as_string_view_opt();
         let texts = texts.ok_or_else(|| Error::Internal("what is offered is not text".to_owned()))?;
         values.extend(texts.iter().flatten().map(str::to_owned));

@@ -53,7 +53,7 @@ pub struct Population {
 pub async fn population(view: &View, filter: &RecordFilter, limit: usize) -> Result<Population, Error> {
     let limit = limit.min(GROUPS_MAX);
     let mut groups = Vec::new();
-    for batch in plan(view, filter, limit)?.collect().await? {
+    for batch in view.collect(plan(view, filter, limit)?).await? {
         read(&batch, &mut groups)?;
     }
     let has_more = groups.len() > limit;

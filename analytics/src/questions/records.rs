@@ -137,7 +137,11 @@ async fn read_page(
 ) -> Result<(Held, bool), Error> {
     let mut reach = Reach::first(filter, request.cursor.as_ref(), view.now());
     let mut held = loop {
-        let held = Held::read(plan_within(view, filter, request, fields, reach)?, view.memory()).await?;
+        let plan = plan_within(view, filter, request, fields, reach)?;
+        let held = {
+            let _turn = view.turn().await?;
+            Held::read(plan, view.memory()).await?
+        };
         let rows: usize = held.batches.iter().map(RecordBatch::num_rows).sum();
         if rows > request.limit || reach == Reach::All {
             break held;
@@ -248,7 +252,7 @@ async fn remaining(view: &View, request: &PageRequest, last: RecordId) -> Result
 async fn seen_now(view: &View) -> Result<Seen, Error> {
     let from = seen_from(view);
     let mut last: BTreeMap<i64, RecordId> = BTreeMap::new();
-    for batch in seen_plan(view)?.collect().await? {
+    for batch in view.collect(seen_plan(view)?).await? {
         for id in ids(&batch)?.values().iter().map(|id| RecordId(*id)) {
             let of_collector = last.entry(id.collector()).or_insert(id);
             *of_collector = id.max(*of_collector);
@@ -288,7 +292,7 @@ fn with_neighbours(records: Vec<Record>, cursor: Option<&Cursor>, has_more: bool
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn count(view: &View, filter: &RecordFilter) -> Result<u64, Error> {
-    let counted = count_plan(view, filter)?.collect().await?;
+    let counted = view.collect(count_plan(view, filter)?).await?;
     let number = counted.first().and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let number = number.filter(|number| !number.is_empty());
     // The sum of no rows is NULL.
@@ -312,7 +316,7 @@ pub fn count_plan(view: &View, filter: &RecordFilter) -> Result<DataFrame, Error
 /// # Errors
 /// As the store's: see [`Error`].
 pub async fn one(view: &View, id: RecordId) -> Result<Option<Record>, Error> {
-    for batch in one_plan(view, id)?.collect().await? {
+    for batch in view.collect(one_plan(view, id)?).await? {
         if let Some(record) = from_batch(&batch)?.pop() {
             return Ok(Some(record));
         }

@@ -68,7 +68,7 @@ async fn machines(
     let table = guilties.iter().filter(|(_, guilty)| concerned.contains(&guilty.id));
     let table: HashMap<i64, i64> = table.map(|(stack, guilty)| (*stack, guilty.id)).collect();
     let mut found = HashMap::new();
-    for batch in seen_plan(view, filter, &table)?.collect().await? {
+    for batch in view.collect(seen_plan(view, filter, &table)?).await? {
         found.extend(int64s(&batch, 0)?.iter().copied().zip(numbers(&batch, 1)?));
     }
     Ok(found)

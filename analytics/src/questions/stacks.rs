@@ -60,7 +60,7 @@ pub struct Example {
 pub async fn seen(view: &View, filter: &RecordFilter, limit: usize) -> Result<SeenStacks, Error> {
     let limit = limit.min(STACKS_MAX);
     let mut stacks = Vec::new();
-    for batch in seen_plan(view, filter, limit)?.collect().await? {
+    for batch in view.collect(seen_plan(view, filter, limit)?).await? {
         let ids = stack_ids(&batch)?.iter().copied();
         stacks.extend(ids.zip(numbers(&batch, 1)?).map(|(stack_id, records)| SeenStack { stack_id, records }));
     }
@@ -133,7 +133,7 @@ pub fn examples_plan(view: &View, filter: &RecordFilter, stack_ids: &[i64]) -> R
 /// One example of each stack: that of the first classification.
 async fn examples_of(view: &View, filter: &RecordFilter, stack_ids: &[i64]) -> Result<Vec<Example>, Error> {
     let mut examples: Vec<Example> = Vec::new();
-    for batch in examples_plan(view, filter, stack_ids)?.collect().await? {
+    for batch in view.collect(examples_plan(view, filter, stack_ids)?).await? {
         let wrong = || Error::Internal("not the columns of examples".to_owned());
         for (row, stack_id) in self::stack_ids(&batch)?.iter().enumerate() {
             if examples.last().is_none_or(|last| last.stack_id != *stack_id) {

@@ -156,7 +156,7 @@ type Cells = BTreeMap<(TimestampUs, usize), u64>;
 
 async fn cells(view: &View, request: &TrendRequest, groups: &[SeriesOf]) -> Result<Cells, Error> {
     let mut cells = Cells::new();
-    for batch in plan(view, request, groups)?.collect().await? {
+    for batch in view.collect(plan(view, request, groups)?).await? {
         read(&batch, &mut cells)?;
     }
     if cells.len() > most_cells(groups) { Err(too_many(request.interval)) } else { Ok(cells) }

@@ -54,7 +54,7 @@ pub struct Steps {
 pub async fn updates(view: &View, filter: &RecordFilter) -> Result<Steps, Error> {
     let mut found = Steps::default();
     let mut rows = 0;
-    for batch in plan(view, filter)?.collect().await? {
+    for batch in view.collect(plan(view, filter)?).await? {
         rows += batch.num_rows();
         read(&batch, &mut found.steps)?;
     }

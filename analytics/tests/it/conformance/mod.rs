@@ -12,4 +12,5 @@ mod looked_up;
 mod plans;
 mod statements;
 mod stores;
+mod turns;
 mod wire;

@@ -110,6 +110,15 @@ impl Stores {
         asked
     }
 
+    /// The embedded store at [`corpus::NOW`], whose questions have so much memory.
+    pub(super) fn embedded_within(&self, memory_bytes: usize) -> View {
+        self.runtime.block_on(async {
+            let reader = embedded_reader(&self.table, self.recent.clone()).await;
+            let analytics = Analytics::embedded(reader, Limits { memory_bytes, retention: RetentionPolicy::off() });
+            analytics.expect("analytics").at(corpus::NOW).await.expect("a view")
+        })
+    }
+
     /// What everything is seen in, at [`corpus::NOW`].
     pub(super) fn all(&self) -> Views<'_> {
         self.views(&RetentionPolicy::off(), corpus::NOW)

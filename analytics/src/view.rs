@@ -18,7 +18,7 @@ use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::{COLUMNS, RECORDS};
 use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::rollups::{Rollup, STACK_ID};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
 use crate::crashes::Guilty;
@@ -34,12 +34,16 @@ use crate::sql::{BATCH_ROWS, SqlLimits, guards};
 /// records up to some 100 KB.
 const FOOTERS_BYTES_MAX: usize = 32 << 20;
 
+/// What operators that lack memory may have on the disk at the same time, in bytes, in the system's directory for temporary
+/// files.
+const SPILLED_BYTES_MAX: u64 = 8 << 30;
+
 /// Rows of a batch of an answer without a limit.
 pub(crate) const BULK_BATCH_ROWS: usize = 2_048;
 
 /// Questions that work at the same time; others wait for their turn: all share the memory, and no processor is idle with
 /// these.
-const QUESTIONS_AT_ONCE: usize = 8;
+const QUESTIONS_AT_ONCE: u32 = 8;
 
 /// What all questions together may use.
 #[derive(Debug, Clone)]
@@ -216,13 +220,23 @@ impl View {
         self.now
     }
 
-    /// All rows that a plan gives, of which there are few, read when it is its turn.
+    /// All rows that a plan gives, of which there are few, read when it is its turn. Where others left it too little
+    /// memory, it is read again while no other works: only what needs more than all of it is refused.
     ///
     /// # Errors
     /// As the store's: see [`Error`].
     pub(crate) async fn collect(&self, plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
-        let _turn = self.turn().await?;
-        Ok(plan.collect().await?)
+        let among_others = {
+            let _turn = self.turn().await?;
+            plan.clone().collect().await.map_err(Error::from)
+        };
+        match among_others {
+            Err(Error::TooMuch(_)) => {
+                let _all_turns = self.turns.acquire_many(QUESTIONS_AT_ONCE).await.map_err(|error| ended(&error))?;
+                Ok(plan.collect().await?)
+            }
+            read => read,
+        }
     }
 
     /// Waits for the turn of a question, which lasts until it is dropped. Answers that go on as long as their reader takes
@@ -231,7 +245,7 @@ impl View {
     /// # Errors
     /// [`Error::Internal`], never.
     pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.turns.acquire().await.map_err(|closed| Error::Internal(closed.to_string()))
+        self.turns.acquire().await.map_err(|error| ended(&error))
     }
 
     /// What counts the memory of all questions.
@@ -349,7 +363,11 @@ fn scan(state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame,
 }
 
 fn turns() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(QUESTIONS_AT_ONCE))
+    Arc::new(Semaphore::new(QUESTIONS_AT_ONCE as usize))
+}
+
+fn ended(error: &AcquireError) -> Error {
+    Error::Internal(format!("no question has a turn any more: {error}"))
 }
 
 fn config() -> SessionConfig {
@@ -371,5 +389,7 @@ fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
 }
 
 fn runtime(pool: Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, Error> {
-    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?)
+    let disk = DiskManagerBuilder::default().with_max_temp_directory_size(SPILLED_BYTES_MAX);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk);
+    Ok(runtime.with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?)
 }

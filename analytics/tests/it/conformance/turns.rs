@@ -6,8 +6,8 @@ use telemetrics_analytics::questions::crash_rate::{Scope, tables};
 
 use super::stores::Stores;
 
-/// Enough for some questions, and not for all at once.
-const MEMORY_BYTES: usize = 16 << 20;
+/// Enough for one question, and not for several at once.
+const MEMORY_BYTES: usize = 4 << 20;
 const QUESTIONS: usize = 100;
 
 #[test]

@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them, each within limits, until it is told to stop.
 
 mod begin;
+mod idle;
 mod leftover;
 mod reader;
 #[cfg(test)]
@@ -18,11 +19,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::peer::{Peer, Proxies};
@@ -30,6 +31,7 @@ use crate::request_id::{self, Asked, RequestIds};
 use crate::routes::Routes;
 use crate::tls::Certificate;
 use begin::Begin;
+use idle::{OpenRequest, Requests};
 use leftover::Leftover;
 use reader::{Answer, Reader, Untaken};
 
@@ -44,6 +46,8 @@ pub const BACKLOG_CONNECTIONS: u32 = 4_096;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of its answers, where no setting says another time.
 pub const STALL_LIMIT: Duration = Duration::from_mins(5);
+/// How long a connection may be without a request until its client is asked to open another one for the next.
+pub const IDLE_LIMIT: Duration = Duration::from_mins(5);
 /// How long requests that are under way may take after the server was told to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the listener rests after an error such as too many open files.
@@ -139,11 +143,13 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// How long a client may take nothing of its answers.
     pub stall: Duration,
+    /// How long a connection may be without a request.
+    pub idle: Duration,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { connections: CONNECTIONS_MAX, stall: STALL_LIMIT }
+        Self { connections: CONNECTIONS_MAX, stall: STALL_LIMIT, idle: IDLE_LIMIT }
     }
 }
 
@@ -166,19 +172,23 @@ struct Serving {
     routes: Routes,
     counted: Connections,
     protocol: Builder<TokioExecutor>,
+    stop: CancellationToken,
 }
 
 /// Serves `routes` on `listener` until `stop` is cancelled; requests that have begun are finished.
 pub async fn run(listener: TcpListener, front: Front, routes: Routes, counted: Connections, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(front.limits.connections));
-    let graceful = GracefulShutdown::new();
-    let serving = Arc::new(Serving { front, routes, counted: counted.clone(), protocol: protocol() });
+    let tasks = TaskTracker::new();
+    let (of_connections, protocol) = (stop.clone(), protocol());
+    let serving = Serving { front, routes, counted: counted.clone(), protocol, stop: of_connections };
+    let serving = Arc::new(serving);
     while let Some((stream, from, permit)) = next(&listener, &connections, &stop).await {
         let held = (permit, counted.begin());
-        tokio::spawn(serve(stream, from, Arc::clone(&serving), graceful.watcher(), held));
+        tasks.spawn(serve(stream, from, Arc::clone(&serving), held));
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    tasks.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
         warn!(limit_s = DRAIN_TIMEOUT.as_secs(), "connections were cut off before they ended");
     }
 }
@@ -216,40 +226,34 @@ async fn next(
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    from: IpAddr,
-    serving: Arc<Serving>,
-    watcher: Watcher,
-    _held: (OwnedSemaphorePermit, OpenConnection),
-) {
+async fn serve(stream: TcpStream, from: IpAddr, serving: Arc<Serving>, _held: (OwnedSemaphorePermit, OpenConnection)) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection without TCP_NODELAY");
     }
     let Some(certificate) = &serving.front.certificate else {
-        return connection(stream, Peer { address: from, is_encrypted: None }, serving, watcher).await;
+        return connection(stream, Peer { address: from, is_encrypted: None }, serving).await;
     };
     match certificate.accept(stream).await {
         Ok(stream) => {
-            connection(stream, Peer { address: from, is_encrypted: Some(true) }, serving, watcher).await;
+            connection(stream, Peer { address: from, is_encrypted: Some(true) }, serving).await;
         }
         Err(error) => debug!(%error, "a handshake failed"),
     }
 }
 
-async fn connection<S>(stream: S, peer: Peer, serving: Arc<Serving>, watcher: Watcher)
+async fn connection<S>(stream: S, peer: Peer, serving: Arc<Serving>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let untaken = Untaken::default();
-    let (of_connection, of_answers) = (Arc::clone(&serving), untaken.clone());
+    let (untaken, requests, limits) = (Untaken::default(), Requests::default(), serving.front.limits);
+    let (of_connection, of_answers, begun) = (Arc::clone(&serving), untaken.clone(), requests.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        answer(Arc::clone(&of_connection), peer, of_answers.clone(), request)
+        answer(Arc::clone(&of_connection), peer, of_answers.clone(), begun.begin(), request)
     });
-    let stream = Reader::within(serving.front.limits.stall, untaken, Begin::within(HEADER_TIMEOUT, stream));
+    let stream = Reader::within(limits.stall, untaken, Begin::within(HEADER_TIMEOUT, stream));
     let stream = TokioIo::new(stream);
     let connection = serving.protocol.serve_connection(stream, service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = idle::drive(connection, requests, limits.idle, serving.stop.clone()).await {
         debug!(%error, "a connection ended early");
     }
 }
@@ -258,6 +262,7 @@ async fn answer(
     serving: Arc<Serving>,
     other_end: Peer,
     untaken: Untaken,
+    open: OpenRequest,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let Front { proxies, ids, .. } = &serving.front;
@@ -273,5 +278,5 @@ async fn answer(
         serving.routes.answer(request).await
     };
     serving.counted.answered(response.status());
-    Ok(response.map(|body| untaken.of(body)))
+    Ok(response.map(|body| untaken.of(body, open)))
 }

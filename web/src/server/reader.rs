@@ -18,6 +18,8 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::idle::OpenRequest;
+
 /// What of the answers on one connection has not been taken yet; clones count the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Untaken {
@@ -33,14 +35,14 @@ struct Counts {
 }
 
 impl Untaken {
-    /// `body`, whose bytes are counted here until they have gone.
-    pub(super) const fn of(self, body: Body) -> Answer {
-        Answer { body, untaken: self }
+    /// `body`, whose bytes are counted here until they have gone; as long as any are there, its request is open.
+    pub(super) const fn of(self, body: Body, open: OpenRequest) -> Answer {
+        Answer { body, untaken: self, open }
     }
 
-    fn piece(&self, bytes: Bytes) -> Piece {
+    fn piece(&self, bytes: Bytes, open: OpenRequest) -> Piece {
         self.counts.pieces.fetch_add(1, Relaxed);
-        Piece { bytes, untaken: self.clone() }
+        Piece { bytes, untaken: self.clone(), _open: open }
     }
 
     fn any(&self) -> bool {
@@ -60,6 +62,7 @@ impl Untaken {
 pub(super) struct Answer {
     body: Body,
     untaken: Untaken,
+    open: OpenRequest,
 }
 
 impl HttpBody for Answer {
@@ -68,7 +71,7 @@ impl HttpBody for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| self.untaken.piece(bytes)))))
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| self.untaken.piece(bytes, self.open.as_long())))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -84,6 +87,7 @@ impl HttpBody for Answer {
 pub(super) struct Piece {
     bytes: Bytes,
     untaken: Untaken,
+    _open: OpenRequest,
 }
 
 impl Buf for Piece {

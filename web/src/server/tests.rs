@@ -14,6 +14,8 @@ const ANSWER_BYTES: usize = 200_000;
 const BETWEEN_BYTES: usize = 1_024;
 /// The clock of most tests is their own.
 const LIMIT: Duration = Duration::from_mins(1);
+/// How long a connection of these tests may be without a request.
+const IDLE: Duration = Duration::from_mins(2);
 /// Most of what a client may take nothing for, and less than the time in which one of HTTP/2 has to say that it is there.
 const PAUSE: Duration = Duration::from_secs(40);
 
@@ -31,12 +33,12 @@ fn routes() -> Routes {
 /// The client's end of a connection, and what ends with the connection.
 fn connect() -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (client, stream) = duplex(BETWEEN_BYTES);
-    let limits = ConnectionLimits { stall: LIMIT, ..ConnectionLimits::default() };
+    let limits = ConnectionLimits { stall: LIMIT, idle: IDLE, ..ConnectionLimits::default() };
     let front = Front { limits, ..Front::default() };
-    let serving = Serving { front, routes: routes(), counted: Connections::default(), protocol: protocol() };
+    let (counted, stop) = (Connections::default(), CancellationToken::new());
+    let serving = Serving { front, routes: routes(), counted, protocol: protocol(), stop };
     let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), is_encrypted: None };
-    let graceful = GracefulShutdown::new();
-    let task = async move { connection(stream, peer, Arc::new(serving), graceful.watcher()).await };
+    let task = async move { connection(stream, peer, Arc::new(serving)).await };
     (client, tokio::spawn(task))
 }
 
@@ -84,12 +86,16 @@ async fn who_waits_for_us_is_not_taken_for_one_who_takes_nothing() {
 /// A client of HTTP/2 that says what it is told to, and answers whether it is there.
 struct Http2 {
     stream: DuplexStream,
+    /// Whether it says nothing to what it is asked before it is told to leave.
+    is_stubborn: bool,
 }
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+/// What a server asks a client that it wants to be rid of; other questions are whether it is there.
+const PING_BEFORE_LEAVING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 const WINDOW_UPDATE: u8 = 8;
 /// The flag of an acknowledgement.
 const ACK: u8 = 1;
@@ -103,7 +109,7 @@ const ASKED: [u8; 6] = [0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
 impl Http2 {
     /// Asks for the large answer, of which it takes `window` bytes without a word.
     async fn ask(stream: DuplexStream, window: u32) -> Self {
-        let mut client = Self { stream };
+        let mut client = Self { stream, is_stubborn: false };
         client.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("room");
         // The fourth setting is the window of a stream.
         let [a, b, c, d] = window.to_be_bytes();
@@ -113,9 +119,14 @@ impl Http2 {
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
+        self.answer(kind, flags, stream, payload).await.expect("room");
+    }
+
+    /// As [`Self::send`], where the connection may have ended.
+    async fn answer(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) -> std::io::Result<()> {
         let length = u8::try_from(payload.len()).expect("small");
         let frame = [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat();
-        self.stream.write_all(&frame).await.expect("room");
+        self.stream.write_all(&frame).await
     }
 
     /// The next frame that is not about the connection: its kind, its flags, and the length of its payload; `None` at the
@@ -127,10 +138,13 @@ impl Http2 {
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
             let mut payload = vec![0; length];
             self.stream.read_exact(&mut payload).await.ok()?;
+            if self.is_stubborn && payload == PING_BEFORE_LEAVING {
+                continue;
+            }
             match (head[3], head[4] & ACK) {
                 (kind @ (SETTINGS | PING), 0) => {
                     let payload = if kind == PING { payload.as_slice() } else { &[] };
-                    self.send(kind, ACK, 0, payload).await;
+                    self.answer(kind, ACK, 0, payload).await.ok()?;
                 }
                 (DATA | HEADERS, _) => return Some((head[3], head[4], length)),
                 _ => {}
@@ -148,6 +162,28 @@ async fn who_closes_its_window_is_cut_off_whatever_else_it_answers() {
         timeout(LIMIT * 4, ends).await.expect("cut off");
         connection.await.expect("no panic");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_nothing_more_is_asked_to_leave_whatever_else_it_answers() {
+    let begin = tokio::time::Instant::now();
+    let (client, connection) = connect();
+    // All of the answer fits.
+    let mut client = Http2::ask(client, 1 << 20).await;
+    client.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()).await;
+    while client.next().await.is_some() {}
+    assert!((IDLE..=IDLE * 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    connection.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_leave_when_it_is_asked_to_is_cut_off() {
+    let (client, connection) = connect();
+    let mut client = Http2::ask(client, 1 << 20).await;
+    client.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()).await;
+    client.is_stubborn = true;
+    while client.next().await.is_some() {}
+    connection.await.expect("no panic");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,8 +15,8 @@ use crate::state::Asked;
 /// Records of one list.
 pub(super) const LIST_RECORDS: usize = 20;
 /// How far before and after a record its neighbours are looked for, in days: machines change their ids every three days,
-/// and a question about all days would read all of them.
-pub(super) const WITHIN_DAYS: i64 = 7;
+/// some records are a day late, and a question about all days would read all of them.
+pub(super) const WITHIN_DAYS: i64 = 4;
 /// Most HTML of the records of one list, in bytes.
 const LIST_HTML_BYTES: usize = 8_000;
 /// Longest classification, in characters.

@@ -273,7 +273,7 @@ fn a_record_lists_others_of_its_event_and_machine() {
         texts(&crash, ".neighbours li")[0].starts_with("2026-11-22 10:08:00 high org.clearlinux/crash/clr Process:")
     );
     let alone = page("record.html", "alone");
-    assert_eq!(texts(&alone, ".missing"), ["None within 7 days of this one."; 2]);
+    assert_eq!(texts(&alone, ".missing"), ["None within 4 days of this one."; 2]);
     assert!(select(&page("record.html", "sparse"), "#event_id, #machine_id").is_empty());
 }
 

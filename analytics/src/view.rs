@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
@@ -228,14 +229,15 @@ impl View {
     pub(crate) async fn collect(&self, plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
         let among_others = {
             let _turn = self.turn().await?;
-            plan.clone().collect().await.map_err(Error::from)
+            plan.clone().collect().await
         };
         match among_others {
-            Err(Error::TooMuch(_)) => {
+            // Memory of this process: what a server refused, it would refuse again, and everybody would wait for that.
+            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
                 let _all_turns = self.turns.acquire_many(QUESTIONS_AT_ONCE).await.map_err(|error| ended(&error))?;
                 Ok(plan.collect().await?)
             }
-            read => read,
+            read => Ok(read?),
         }
     }
 

@@ -11,7 +11,9 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// The requests on one connection that are not answered whole yet; clones count the same.
+use super::reader::Untaken;
+
+/// The requests on one connection whose answers are not all made yet; clones count the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Requests {
     counts: Arc<Counts>,
@@ -19,44 +21,31 @@ pub(super) struct Requests {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Requests, and pieces of answers that have not gone yet.
     open: AtomicUsize,
-    /// Grows with each of them that begins or ends.
+    /// Grows with each that begins or ends.
     moves: AtomicUsize,
 }
 
 impl Requests {
     /// Counts a request until what this gives is dropped.
     pub(super) fn begin(&self) -> OpenRequest {
-        OpenRequest::of(&self.counts)
+        self.counts.open.fetch_add(1, Relaxed);
+        self.counts.moves.fetch_add(1, Relaxed);
+        OpenRequest(Arc::clone(&self.counts))
+    }
+
+    fn any(&self) -> bool {
+        self.counts.open.load(Relaxed) > 0
     }
 
     fn moves(&self) -> usize {
         self.counts.moves.load(Relaxed)
     }
-
-    /// Whether there was none at all since `moves` was read.
-    fn none_since(&self, moves: usize) -> bool {
-        self.counts.open.load(Relaxed) == 0 && self.moves() == moves
-    }
 }
 
-/// A request that is not answered whole yet.
+/// A request whose answer is not all made yet; what is made and has not gone is untaken.
 #[derive(Debug)]
 pub(super) struct OpenRequest(Arc<Counts>);
-
-impl OpenRequest {
-    fn of(counts: &Arc<Counts>) -> Self {
-        counts.open.fetch_add(1, Relaxed);
-        counts.moves.fetch_add(1, Relaxed);
-        Self(Arc::clone(counts))
-    }
-
-    /// The request is open as long as this is there, too.
-    pub(super) fn as_long(&self) -> Self {
-        Self::of(&self.0)
-    }
-}
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
@@ -73,17 +62,18 @@ impl Drop for OpenRequest {
 pub(super) async fn drive<C: GracefulConnection>(
     connection: C,
     requests: Requests,
+    untaken: Untaken,
     limit: Duration,
     stop: CancellationToken,
 ) -> Result<(), C::Error> {
     let (mut connection, mut is_ending) = (pin!(connection), false);
     loop {
-        let moves = requests.moves();
+        let moves = (requests.moves(), untaken.moves());
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = stop.cancelled(), if !is_ending => {}
             () = sleep(limit) => {
-                if !requests.none_since(moves) {
+                if requests.any() || untaken.any() || moves != (requests.moves(), untaken.moves()) {
                     continue;
                 }
                 if is_ending {

@@ -250,10 +250,10 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         answer(Arc::clone(&of_connection), peer, of_answers.clone(), begun.begin(), request)
     });
-    let stream = Reader::within(limits.stall, untaken, Begin::within(HEADER_TIMEOUT, stream));
+    let stream = Reader::within(limits.stall, untaken.clone(), Begin::within(HEADER_TIMEOUT, stream));
     let stream = TokioIo::new(stream);
     let connection = serving.protocol.serve_connection(stream, service).into_owned();
-    if let Err(error) = idle::drive(connection, requests, limits.idle, serving.stop.clone()).await {
+    if let Err(error) = idle::drive(connection, requests, untaken, limits.idle, serving.stop.clone()).await {
         debug!(%error, "a connection ended early");
     }
 }

@@ -35,21 +35,21 @@ struct Counts {
 }
 
 impl Untaken {
-    /// `body`, whose bytes are counted here until they have gone; as long as any are there, its request is open.
+    /// `body`, whose bytes are counted here until they have gone; its request is open as long as it is there.
     pub(super) const fn of(self, body: Body, open: OpenRequest) -> Answer {
-        Answer { body, untaken: self, open }
+        Answer { body, untaken: self, _open: open }
     }
 
-    fn piece(&self, bytes: Bytes, open: OpenRequest) -> Piece {
+    fn piece(&self, bytes: Bytes) -> Piece {
         self.counts.pieces.fetch_add(1, Relaxed);
-        Piece { bytes, untaken: self.clone(), _open: open }
+        Piece { bytes, untaken: self.clone() }
     }
 
-    fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.counts.pieces.load(Relaxed) > 0
     }
 
-    fn moves(&self) -> usize {
+    pub(super) fn moves(&self) -> usize {
         self.counts.moves.load(Relaxed)
     }
 
@@ -62,7 +62,7 @@ impl Untaken {
 pub(super) struct Answer {
     body: Body,
     untaken: Untaken,
-    open: OpenRequest,
+    _open: OpenRequest,
 }
 
 impl HttpBody for Answer {
@@ -71,7 +71,7 @@ impl HttpBody for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| self.untaken.piece(bytes, self.open.as_long())))))
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| self.untaken.piece(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -87,7 +87,6 @@ impl HttpBody for Answer {
 pub(super) struct Piece {
     bytes: Bytes,
     untaken: Untaken,
-    _open: OpenRequest,
 }
 
 impl Buf for Piece {

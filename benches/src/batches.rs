@@ -231,7 +231,7 @@ impl Both {
         })?;
         let (before, cpu) = (Metrics::of(address)?, procfs::cpu_seconds(pid)?);
         let mut done = send(address, requests, load.connections, |answer| accepted(answer, load.rows))?;
-        done.stored_s = done.answered_s + procfs::wait_until_calm(pid)?;
+        done.stored_s = done.answered_s + procfs::wait_until_calm(pid, procfs::CALM_TIMEOUT)?;
         done.stored = Metrics::of(address)?.since(&before, "store_batch_records_sum");
         done.cpu_s = procfs::cpu_seconds(pid)? - cpu;
         done.rows *= load.rows;
@@ -244,7 +244,7 @@ impl Both {
         let requests = load.requests(&self.theirs, first, |body| post(address, &path, load.encoding.header(), body))?;
         let cpu = procfs::cpu_seconds(pid)?;
         let mut done = send(address, requests, load.connections, |answer| answer.status == 200)?;
-        procfs::wait_until_calm(pid)?;
+        procfs::wait_until_calm(pid, procfs::CALM_TIMEOUT)?;
         done.cpu_s = procfs::cpu_seconds(pid)? - cpu;
         done.rows *= load.rows;
         Ok(done)

@@ -85,7 +85,7 @@ impl Bench<'_> {
         for _ in 0..turns {
             let mut this = Measured::default();
             self.turn_of_server(&mut this, cell, &requests, turn)?;
-            procfs::wait_until_calm(self.server_pid())?;
+            procfs::wait_until_calm(self.server_pid(), procfs::CALM_TIMEOUT)?;
             self.note_metrics(&mut measured, &metrics)?;
             this.group_bytes = measured.group_bytes;
             self.turn_of_limits(&mut this, cell, &requests, turn)?;

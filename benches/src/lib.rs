@@ -23,6 +23,7 @@ pub mod machine;
 pub mod original;
 pub mod paced;
 pub mod pages;
+pub mod processors;
 pub mod procfs;
 pub mod profile;
 pub mod programs;

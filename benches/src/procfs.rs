@@ -12,7 +12,8 @@ const RESET_PEAK: &str = "5";
 /// A process that uses less than this of a processor is in nobody's way.
 const CALM_CPU: f64 = 0.05;
 const CALM_DISTANCE: Duration = Duration::from_millis(200);
-const CALM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time to wait for that, where it is measured again and again.
+pub const CALM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Resident memory in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,14 @@ fn ticks(stat: &str) -> Option<f64> {
     let mut times = fields.split_whitespace().skip(11);
     let (user, system): (f64, f64) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
     Some(user + system)
+}
+
+/// The name of a thread or process, and the seconds of processor time that it has used, from its `stat`.
+#[must_use]
+pub fn name_and_seconds(stat: &str) -> Option<(String, f64)> {
+    let (head, _) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    Some((name.to_owned(), ticks(stat)? / TICKS_PER_S))
 }
 
 /// The process's memory now.
@@ -72,17 +81,17 @@ pub fn reset_peak(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK)
 }
 
-/// Waits until the process has done what it does behind its answers, at most ten seconds; gives the seconds until then.
+/// Waits until the process has done what it does behind its answers, at most so long; gives the seconds until then.
 ///
 /// # Errors
 /// When there is no such process.
-pub fn wait_until_calm(pid: u32) -> io::Result<f64> {
+pub fn wait_until_calm(pid: u32, timeout: Duration) -> io::Result<f64> {
     let begin = Instant::now();
     loop {
         let (before, waited) = (cpu_seconds(pid)?, begin.elapsed());
         thread::sleep(CALM_DISTANCE);
         let used = (cpu_seconds(pid)? - before) / CALM_DISTANCE.as_secs_f64();
-        if used < CALM_CPU || begin.elapsed() > CALM_TIMEOUT {
+        if used < CALM_CPU || begin.elapsed() > timeout {
             return Ok(waited.as_secs_f64());
         }
     }
@@ -97,6 +106,7 @@ mod tests {
         let stat = "7 (a) b) R 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1 0";
         assert_eq!(ticks(stat), Some(300.0));
         assert_eq!(ticks("7 (a) R 1"), None);
+        assert_eq!(name_and_seconds(stat), Some(("a) b".to_owned(), 3.0)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::generator::{Fleet, WINDOW_DAYS};
@@ -17,6 +18,8 @@ use crate::{Failure, procfs};
 
 /// Machines of the fleet, whatever the number of records: what grows are the records alone.
 const MACHINES: u32 = 20_000;
+/// Longest time that both have to do what they do after they were filled: what is measured next is an idle machine.
+const SETTLING_TIMEOUT: Duration = Duration::from_mins(2);
 /// The number of the collector that comes to the filled server: another one than that which filled it.
 const COLLECTOR: &str = "collector_number = 1\n";
 
@@ -80,8 +83,8 @@ impl Served {
         fs::write(&other, format!("{COLLECTOR}{config}"))?;
         let arguments = ["--config", &other.display().to_string(), "--clickhouse", &clickhouse.url()];
         let on_clickhouse = start_server(program, &directory.join("clickhouse"), &arguments);
-        procfs::wait_until_calm(embedded.process().pid())?;
-        procfs::wait_until_calm(clickhouse.pid())?;
+        procfs::wait_until_calm(embedded.process().pid(), SETTLING_TIMEOUT)?;
+        procfs::wait_until_calm(clickhouse.pid(), SETTLING_TIMEOUT)?;
         Ok(Self { records: filled.records, data_dir, clickhouse, embedded, on_clickhouse })
     }
 

@@ -14,6 +14,7 @@ use crate::figures::Figure;
 use crate::kept::{self, Kept};
 use crate::load::{Load, Mode};
 use crate::paced::Paced;
+use crate::processors::Processors;
 use crate::programs::{Ground, Place, start_server};
 use crate::readers::{Addresses, Readers};
 use crate::report::Destination;
@@ -162,7 +163,8 @@ impl Args {
         let addresses = Addresses::new(bed.server.address());
         let senders = Paced::start(&addresses, &requests, SENDERS, rate);
         let readers = Readers::start(&addresses, READERS, PAUSE);
-        let mut timeline = Timeline::new(self.duration());
+        let processors = Processors::start(bed.server.process().pid(), bed.clickhouse.as_ref().map(ClickHouse::pid))?;
+        let mut timeline = Timeline::new(self.duration(), processors);
         let distance = KILL_DISTANCE.min(self.duration().mul_f64(0.6));
         let (begin, mut next_kill) = (Instant::now(), distance);
         while begin.elapsed() < self.duration() {

@@ -9,6 +9,7 @@ use telemetrics_testkit::Server;
 use crate::figures::Figure;
 use crate::histogram::Histogram;
 use crate::paced::{Paced, Sent};
+use crate::processors::{Processors, Spent};
 use crate::readers::{Read, Readers};
 use crate::report::{Table, thousands};
 use crate::scrape::Metrics;
@@ -40,6 +41,7 @@ struct Line {
     pending: f64,
     files: u64,
     kills: u32,
+    spent: Spent,
 }
 
 /// All lines until now.
@@ -53,14 +55,16 @@ pub struct Timeline {
     restarts: Vec<Duration>,
     unanswered: u64,
     complaint: String,
+    processors: Processors,
 }
 
 impl Timeline {
     /// Begins now, for a run of this length.
     #[must_use]
-    pub fn new(duration: Duration) -> Self {
+    pub fn new(duration: Duration, processors: Processors) -> Self {
         let now = Instant::now();
         Self {
+            processors,
             begin: now,
             line_length: duration / LINES,
             line_begin: now,
@@ -92,6 +96,7 @@ impl Timeline {
         let memory = procfs::memory(server.process().pid())?;
         let metrics = Metrics::of(server.address())?;
         let line = &mut self.line;
+        line.spent += self.processors.look(server.process().pid())?;
         line.resident_mb = line.resident_mb.max(procfs::mb(memory.resident_kib));
         line.open_files = line.open_files.max(metrics.plain("process_open_fds"));
         line.journal_mb = line.journal_mb.max(metrics.get("journal_bytes") / 1e6);
@@ -158,6 +163,11 @@ impl Timeline {
             ">pending",
             ">data files",
             ">kills",
+            ">records, processors",
+            ">files",
+            ">questions",
+            ">ClickHouse",
+            ">this program",
         ]);
         self.lines.iter().for_each(|line| table.row(line.cells()));
         let complaint = if self.complaint.is_empty() {
@@ -175,7 +185,8 @@ impl Line {
         count as f64 / self.elapsed_s
     }
 
-    fn cells(&self) -> [String; 14] {
+    fn cells(&self) -> [String; 19] {
+        let processors = |seconds: f64| format!("{:.2}", seconds / self.elapsed_s);
         [
             format!("{:.0}", self.until_s),
             thousands(self.rate(self.created)),
@@ -191,6 +202,11 @@ impl Line {
             thousands(self.pending),
             self.files.to_string(),
             self.kills.to_string(),
+            processors(self.spent.records_s),
+            processors(self.spent.files_s),
+            processors(self.spent.questions_s),
+            processors(self.spent.clickhouse_s),
+            processors(self.spent.own_s),
         ]
     }
 }

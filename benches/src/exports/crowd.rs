@@ -91,7 +91,7 @@ impl Crowd {
             connections: CONNECTIONS,
         };
         let before = load(FIRST_SALT).run(duration)?;
-        procfs::wait_until_calm(pid)?;
+        procfs::wait_until_calm(pid, procfs::CALM_TIMEOUT)?;
         procfs::reset_peak(pid)?;
         let exported = Exported { until: Instant::now() + duration, ..Exported::new() };
         let exports = &exported;

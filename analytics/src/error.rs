@@ -1,5 +1,8 @@
 //! Why a question was not answered, by what the one who asked has to do.
 
+use std::io;
+
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 use crate::clickhouse::ClickHouseError;
@@ -26,15 +29,33 @@ impl From<DataFusionError> for Error {
         if let Some(error) = ClickHouseError::of(&error) {
             return error.clone().into();
         }
-        let text = error.strip_backtrace();
+        let (is_too_much, text) = (is_exhausted(&error), error.strip_backtrace());
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::TooMuch(text),
+            _ if is_too_much => Self::TooMuch(text),
             DataFusionError::External(_) | DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+                Self::Unavailable(text)
+            }
+            DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::IoError(..)) => {
                 Self::Unavailable(text)
             }
             _ => Self::Internal(text),
         }
     }
+}
+
+/// Whether a query lacked memory, or room on the disk within its limit.
+pub(crate) fn is_exhausted(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => true,
+        DataFusionError::ArrowError(error, _) => matches!(&**error, ArrowError::IoError(_, error) if is_limit(error)),
+        _ => false,
+    }
+}
+
+/// What writes rows to the disk says only in words that they are too many. What the system says, it wraps.
+fn is_limit(error: &io::Error) -> bool {
+    let words = error.get_ref().filter(|words| !words.is::<DataFusionError>() && !words.is::<io::Error>());
+    error.kind() == io::ErrorKind::Other && words.is_some()
 }
 
 impl From<ClickHouseError> for Error {
@@ -56,5 +77,29 @@ impl From<arrow::error::ArrowError> for Error {
 impl From<deltalake::DeltaTableError> for Error {
     fn from(error: deltalake::DeltaTableError) -> Self {
         Self::Unavailable(format!("the embedded table: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(error: io::Error) -> DataFusionError {
+        ArrowError::IoError("writing".to_owned(), error).into()
+    }
+
+    #[test]
+    fn room_on_the_disk_is_told_from_a_disk_that_fails() {
+        let lacking = DataFusionError::ResourcesExhausted("no room".to_owned()).context("sorting");
+        for error in [lacking, of_file(io::Error::other("more than the limit"))] {
+            assert!(is_exhausted(&error), "{error:?}");
+            assert!(matches!(Error::from(error), Error::TooMuch(_)));
+        }
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        for error in [full(), DataFusionError::IoError(full()).into(), io::Error::other(full())] {
+            let error = of_file(error);
+            assert!(!is_exhausted(&error), "{error:?}");
+            assert!(matches!(Error::from(error), Error::Unavailable(_)), "there may be room later");
+        }
     }
 }

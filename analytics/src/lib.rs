@@ -14,6 +14,7 @@ mod expiry;
 pub mod filter;
 mod guilty_of;
 pub mod judgement;
+mod lately;
 pub mod parsers;
 pub mod questions;
 pub mod regex;

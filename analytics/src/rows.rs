@@ -4,7 +4,9 @@ use std::pin::Pin;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
@@ -92,9 +94,9 @@ impl Held {
     /// Reads all rows of `plan`, of which there have to be few.
     ///
     /// # Errors
-    /// [`Error::TooMuch`] when they do not fit into the memory of the questions.
-    pub(crate) async fn read(plan: DataFrame, pool: &Arc<dyn MemoryPool>) -> Result<Self, Error> {
-        let memory = MemoryConsumer::new("rows of an answer").register(pool);
+    /// As the engine's; [`DataFusionError::ResourcesExhausted`] when they do not fit into the memory of the questions.
+    pub(crate) async fn read(plan: DataFrame, pool: Arc<dyn MemoryPool>) -> Result<Self, DataFusionError> {
+        let memory = MemoryConsumer::new("rows of an answer").register(&pool);
         let mut held = Self { batches: Vec::new(), memory };
         let mut stream = plan.execute_stream().await?;
         while let Some(batch) = stream.try_next().await? {
@@ -115,7 +117,7 @@ impl Held {
 }
 
 /// The batch without the rest of the buffers that its texts were cut out of, where that is most of them.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch, Error> {
+fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         DataType::Utf8View => {
             let texts = column.as_string_view();
@@ -124,7 +126,7 @@ fn compact(batch: &RecordBatch) -> Result<RecordBatch, Error> {
         }
         _ => Arc::clone(column),
     });
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect())?)
+    RecordBatch::try_new(batch.schema(), columns.collect())
 }
 
 #[cfg(test)]
@@ -156,7 +158,7 @@ mod tests {
         let frame = || SessionContext::new().read_batch(texts(10)).expect("a frame");
         let pool = |limit_bytes| Arc::new(GreedyMemoryPool::new(limit_bytes)) as Arc<dyn MemoryPool>;
         let large = pool(1 << 20);
-        let held = Held::read(frame(), &large).await.expect("rows");
+        let held = Held::read(frame(), Arc::clone(&large)).await.expect("rows");
         let bytes = large.reserved();
         assert!(bytes > 10 * 3_600, "{bytes}");
         let rows = Rows::held(held.batches[0].schema(), held);
@@ -164,8 +166,8 @@ mod tests {
         assert_eq!(large.reserved(), bytes);
         drop(batches);
         assert_eq!(large.reserved(), 0);
-        Held::read(frame(), &pool(bytes)).await.expect("at the limit");
-        let refused = Held::read(frame(), &pool(bytes - 1)).await.err();
-        assert!(matches!(refused, Some(Error::TooMuch(_))), "{refused:?}");
+        Held::read(frame(), pool(bytes)).await.expect("at the limit");
+        let refused = Held::read(frame(), pool(bytes - 1)).await.err();
+        assert!(matches!(refused, Some(DataFusionError::ResourcesExhausted(_))), "{refused:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! What a request sees: one instant, one state of the store, and the table of records in both.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,22 +12,25 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use datafusion::prelude::SessionConfig;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::{COLUMNS, RECORDS};
 use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
 use telemetrics_schema::rollups::{Rollup, STACK_ID};
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore};
 
 use crate::clickhouse::{ClickHouseSettings, Reader, records_table, rollup_parts, session_state};
 use crate::crashes::Guilty;
 use crate::embedded::{EmbeddedReader, Snapshot};
-use crate::error::Error;
+use crate::error::{Error, is_exhausted};
 use crate::expiry;
 use crate::guilty_of::{guilty_of, guilty_text};
+use crate::lately::Lately;
 use crate::rollup::{Shown, Window, can_follow, rows};
 use crate::sizes::DaySizes;
 use crate::sql::{BATCH_ROWS, SqlLimits, guards};
@@ -35,15 +39,14 @@ use crate::sql::{BATCH_ROWS, SqlLimits, guards};
 /// records up to some 100 KB.
 const FOOTERS_BYTES_MAX: usize = 32 << 20;
 
-/// What operators that lack memory may have on the disk at the same time, in bytes, in the system's directory for temporary
-/// files.
+/// What operators that lack memory may have on the disk at the same time, in bytes.
 const SPILLED_BYTES_MAX: u64 = 8 << 30;
 
 /// Rows of a batch of an answer without a limit.
 pub(crate) const BULK_BATCH_ROWS: usize = 2_048;
 
 /// Questions that work at the same time; others wait for their turn: all share the memory, and no processor is idle with
-/// these.
+/// these. Answers that go on as long as their reader takes them have no turn: a slow one would hold up all others.
 const QUESTIONS_AT_ONCE: u32 = 8;
 
 /// What all questions together may use.
@@ -51,6 +54,10 @@ const QUESTIONS_AT_ONCE: u32 = 8;
 pub struct Limits {
     /// Memory of the operators of all queries that run, in bytes; above it they spill to disk or fail.
     pub memory_bytes: usize,
+    /// What they may have spilled at the same time, in bytes.
+    pub spilled_bytes: u64,
+    /// The directory below which they spill; `None` for the system's one for temporary files, which may be memory.
+    pub spill_dir: Option<PathBuf>,
     /// How long records are seen.
     pub retention: RetentionPolicy,
 }
@@ -65,7 +72,12 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 512 << 20, retention: telemetrics_schema::expiry::shipped() }
+        Self {
+            memory_bytes: 512 << 20,
+            spilled_bytes: SPILLED_BYTES_MAX,
+            spill_dir: None,
+            retention: telemetrics_schema::expiry::shipped(),
+        }
     }
 }
 
@@ -75,6 +87,7 @@ pub struct Analytics {
     state: SessionState,
     retention: PolicyInForce,
     turns: Arc<Semaphore>,
+    lately: Arc<Lately>,
 }
 
 enum Store {
@@ -89,7 +102,7 @@ impl Analytics {
     /// [`Error::Internal`] when the query engine does not start.
     pub fn embedded(reader: EmbeddedReader, limits: Limits) -> Result<Self, Error> {
         let state = session(&limits)?.build();
-        Ok(Self { store: Store::Embedded(reader), state, retention: limits.retention.into(), turns: turns() })
+        Ok(Self::over(Store::Embedded(reader), state, limits.retention))
     }
 
     /// Questions over a ClickHouse server; it need not be reachable yet.
@@ -102,7 +115,12 @@ impl Analytics {
         let bulk_table = records_table(&Reader::bulk(settings));
         let state = session_state(session(&limits)?);
         let store = Store::ClickHouse { reader, table, bulk_table };
-        Ok(Self { store, state, retention: limits.retention.into(), turns: turns() })
+        Ok(Self::over(store, state, limits.retention))
+    }
+
+    fn over(store: Store, state: SessionState, retention: RetentionPolicy) -> Self {
+        let turns = Arc::new(Semaphore::new(QUESTIONS_AT_ONCE as usize));
+        Self { store, state, retention: retention.into(), turns, lately: Arc::default() }
     }
 
     /// The same, by a policy that may change.
@@ -128,8 +146,9 @@ impl Analytics {
                 Content::ClickHouse { table: Arc::clone(table), bulk_table: Arc::clone(bulk_table) }
             }
         };
-        let (state, policy, turns) = (self.state.clone(), self.policy(), Arc::clone(&self.turns));
-        Ok(View { state, content, policy, now, guilties: Arc::default(), turns })
+        let (turns, lately) = (Arc::clone(&self.turns), Arc::clone(&self.lately));
+        let (state, policy, guilties) = (self.state.clone(), self.policy(), Arc::default());
+        Ok(View { state, content, policy, now, guilties, turns, lately })
     }
 }
 
@@ -166,6 +185,7 @@ pub struct View {
     /// The guilty of each stack, for the table of crashes; none is known unless somebody says it.
     guilties: Arc<HashMap<i64, Guilty>>,
     turns: Arc<Semaphore>,
+    lately: Arc<Lately>,
 }
 
 /// What a store shows. Tables are in no catalog: sessions that are cloned share their catalogs, and each view has others.
@@ -187,14 +207,19 @@ impl View {
     /// [`Error::Internal`] when the query engine does not start.
     pub fn apart(&self, memory_bytes: usize, batch_rows: usize) -> Result<Self, Error> {
         let config = self.state.config().clone().with_batch_size(batch_rows);
+        // What spills, spills where others do, and within what all may.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(self.state.runtime_env())
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .build_arc()?;
         let state = SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config);
-        let state = state.with_runtime_env(runtime(Arc::new(FairSpillPool::new(memory_bytes)))?).build();
+        let state = state.with_runtime_env(runtime).build();
         Ok(Self {
             state,
             content: self.content.clone(),
             policy: self.policy.clone(),
             guilties: Arc::clone(&self.guilties),
             turns: Arc::clone(&self.turns),
+            lately: Arc::clone(&self.lately),
             ..*self
         })
     }
@@ -221,33 +246,40 @@ impl View {
         self.now
     }
 
-    /// All rows that a plan gives, of which there are few, read when it is its turn. Where others left it too little
-    /// memory, it is read again while no other works: only what needs more than all of it is refused.
+    /// All rows that a plan gives, of which there are few.
     ///
     /// # Errors
     /// As the store's: see [`Error`].
     pub(crate) async fn collect(&self, plan: DataFrame) -> Result<Vec<RecordBatch>, Error> {
+        self.in_turn(|| plan.clone().collect().boxed()).await
+    }
+
+    /// What `read` gives when it is its turn. Where others left it too little memory, it reads again while no other works:
+    /// only what needs more than all of it is refused.
+    ///
+    /// # Errors
+    /// As the store's: see [`Error`].
+    pub(crate) async fn in_turn<T>(
+        &self,
+        read: impl Fn() -> BoxFuture<'static, Result<T, DataFusionError>>,
+    ) -> Result<T, Error> {
         let among_others = {
-            let _turn = self.turn().await?;
-            plan.clone().collect().await
+            let _turn = self.turns.acquire().await.map_err(|error| ended(&error))?;
+            read().await
         };
         match among_others {
             // Memory of this process: what a server refused, it would refuse again, and everybody would wait for that.
-            Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+            Err(error) if is_exhausted(&error) => {
                 let _all_turns = self.turns.acquire_many(QUESTIONS_AT_ONCE).await.map_err(|error| ended(&error))?;
-                Ok(plan.collect().await?)
+                Ok(read().await?)
             }
-            read => Ok(read?),
+            among_others => Ok(among_others?),
         }
     }
 
-    /// Waits for the turn of a question, which lasts until it is dropped. Answers that go on as long as their reader takes
-    /// them do without: a slow one would hold up all others.
-    ///
-    /// # Errors
-    /// [`Error::Internal`], never.
-    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.turns.acquire().await.map_err(|error| ended(&error))
+    /// What the last pages showed of the newest records.
+    pub(crate) fn lately(&self) -> &Lately {
+        &self.lately
     }
 
     /// What counts the memory of all questions.
@@ -364,10 +396,6 @@ fn scan(state: SessionState, table: Arc<dyn TableProvider>) -> Result<DataFrame,
     Ok(DataFrame::new(state, plan))
 }
 
-fn turns() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(QUESTIONS_AT_ONCE as usize))
-}
-
 fn ended(error: &AcquireError) -> Error {
     Error::Internal(format!("no question has a turn any more: {error}"))
 }
@@ -384,14 +412,15 @@ fn config() -> SessionConfig {
 }
 
 fn session(limits: &Limits) -> Result<SessionStateBuilder, Error> {
-    // Not in equal shares, as below: a question has some sixty operators of which most need next to nothing, so that a
+    // Not in equal shares: a question has some sixty operators of which most need next to nothing, so that a
     // share of all would be too small for those that count machines.
-    let runtime = runtime(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))?;
-    Ok(SessionStateBuilder::new().with_config(config()).with_runtime_env(runtime).with_default_features())
-}
-
-fn runtime(pool: Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, Error> {
-    let disk = DiskManagerBuilder::default().with_max_temp_directory_size(SPILLED_BYTES_MAX);
+    let pool = Arc::new(GreedyMemoryPool::new(limits.memory_bytes));
+    let mode = limits
+        .spill_dir
+        .clone()
+        .map_or(DiskManagerMode::OsTmpDirectory, |directory| DiskManagerMode::Directories(vec![directory]));
+    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spilled_bytes);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk);
-    Ok(runtime.with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?)
+    let runtime = runtime.with_metadata_cache_limit(FOOTERS_BYTES_MAX).build_arc()?;
+    Ok(SessionStateBuilder::new().with_config(config()).with_runtime_env(runtime).with_default_features())
 }

@@ -59,6 +59,12 @@ impl DataDir {
         self.0.join("datasets")
     }
 
+    /// What questions put aside while they lack memory; of no use to the next process.
+    #[must_use]
+    pub fn spill(&self) -> PathBuf {
+        self.0.join("spill")
+    }
+
     /// What users curate, where the store is the embedded one.
     #[must_use]
     pub fn curation(&self) -> PathBuf {

@@ -1,8 +1,11 @@
 //! Puts a server together: store, collector, questions, routes; and takes it apart in order.
 
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -353,7 +356,8 @@ pub(crate) fn rate_limits(config: &Config) -> RateLimits {
 }
 
 async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, StartError> {
-    let limits = Limits { retention: config.retention.clone(), ..Limits::default() };
+    let spill_dir = Some(empty_spill_dir(&DataDir::new(&config.data_dir))?);
+    let limits = Limits { retention: config.retention.clone(), spill_dir, ..Limits::default() };
     Ok(match config.store.clickhouse() {
         None => {
             let table = DataDir::new(&config.data_dir).records_table();
@@ -362,6 +366,18 @@ async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, St
         }
         Some(server) => Analytics::clickhouse(&clickhouse::for_questions(server)?, limits)?,
     })
+}
+
+/// The directory for what questions put aside, without what a process left there that was killed. It may lead to another
+/// disk.
+fn empty_spill_dir(data: &DataDir) -> Result<PathBuf, StartError> {
+    let directory = data.spill();
+    let empty = || {
+        fs::create_dir_all(&directory)?;
+        fs::read_dir(&directory)?.try_for_each(|left| fs::remove_dir_all(left?.path()))
+    };
+    empty().map_err(|error: io::Error| format!("the directory {} cannot be emptied: {error}", directory.display()))?;
+    Ok(directory)
 }
 
 /// Statements see the same embedded store; in ClickHouse they are asked by whoever the configuration names.
@@ -407,6 +423,20 @@ mod tests {
             let config = with(&[("journal.segment_bytes", segment_bytes), ("journal.quota_bytes", quota_bytes)]);
             journal_settings(&config, &DataDir::new("x")).validate().expect("valid");
         }
+    }
+
+    #[test]
+    fn what_a_killed_process_put_aside_is_gone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = DataDir::new(root.path().join("data"));
+        let left = empty_spill_dir(&data).expect("made").join("datafusion-x");
+        fs::create_dir(&left).expect("made");
+        fs::write(left.join("rows"), "x").expect("written");
+        let directory = empty_spill_dir(&data).expect("emptied");
+        assert!(directory.is_dir() && !left.exists());
+        fs::remove_dir(&directory).expect("empty");
+        fs::write(&directory, "no directory").expect("written");
+        assert!(empty_spill_dir(&data).is_err());
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Seen {
         Self { from, last }
     }
 
+    /// Whether the record was there.
+    pub(super) fn has(&self, id: RecordId) -> bool {
+        id < self.from || self.last.iter().any(|last| last.collector() == id.collector() && id <= *last)
+    }
+
     /// Whether the record was there, as a condition on the column `id`; for records before `older_than`.
     fn predicate(&self, older_than: RecordId) -> Expr {
         let place = || col("id") % lit(CYCLE);
@@ -234,12 +239,15 @@ mod tests {
             let from = id(from_ms, 0, 0);
             let last = (0..).zip(there).filter_map(|collector| early_of(collector).filter(|id| *id >= from).max());
             let older_than = id(place, 2, 1);
-            let cursor = Cursor::Remaining { older_than, seen: Seen::new(from, last.collect()) };
+            let seen = Seen::new(from, last.collect());
+            let cursor = Cursor::Remaining { older_than, seen: seen.clone() };
             let cursor = Cursor::parse(&cursor.to_string()).expect("a cursor");
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             let passing = runtime.block_on(passing(&ids, &cursor));
             for id in ids {
-                let expected = id < older_than && (id < from || early.contains(&id));
+                let was_there = id < from || early.contains(&id);
+                prop_assert_eq!(seen.has(id), was_there, "{:?} of {:?}", id, early);
+                let expected = id < older_than && was_there;
                 prop_assert_eq!(passing.contains(&id), expected, "{:?} of {:?}", id, early);
             }
         }

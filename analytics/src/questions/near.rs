@@ -1,35 +1,48 @@
 //! Where the records of a page are looked for first: among those that came shortly before it begins.
 //!
 //! A store has to look at an identifier of every record to know which are the newest ones, whatever it prunes. Identifiers
-//! grow with time: when a short time holds a whole page, nothing older belongs on it. When it does not, it has said how
-//! long a time should; and when that is wrong too, all records are asked.
+//! grow with time: when a short time holds a whole page, nothing older belongs on it. How short, the last page of all
+//! records tells; without one, and for pages of some records, it is an hour. Where nothing came lately, it is so much longer.
+//! When it holds too few, it has said how long a
+//! time should; and when that is wrong too, all records are asked.
 
 use datafusion::logical_expr::{Expr, col, lit};
-use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR};
+use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR, US_PER_S};
 use telemetrics_schema::{RecordId, TimestampUs};
 
 use super::cursor::Cursor;
 use crate::filter::RecordFilter;
+use crate::lately::Lately;
 
-/// How far back the first attempt looks, in microseconds.
+/// How far back the first attempt looks at most, in microseconds, where records came until the page begins.
 const FIRST_SPAN_US: i64 = US_PER_HOUR;
+/// How far back it looks at least: records come in bursts.
+const FIRST_SPAN_MIN_US: i64 = 60 * US_PER_S;
 /// Farther back than this an attempt saves nothing.
 const SPAN_MAX_US: i64 = 7 * US_PER_DAY;
 /// The second attempt looks so many times as far back as the first one found records for: they do not come evenly.
 const MARGIN: i64 = 3;
+/// The first one looks so many times as far back as the last page reached: it is hours or pages from there.
+const FIRST_MARGIN: i64 = 8;
 
 /// The identifiers that an attempt looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     /// Those of so many microseconds below `top`.
-    Near { top: TimestampUs, span_us: i64 },
+    Near { top: TimestampUs, span_us: i64, is_first: bool },
     /// All that the page may be made of.
     All,
 }
 
 impl Reach {
-    /// The first attempt at a page of records that pass `filter`, at the instant `now`.
-    pub(super) fn first(filter: &RecordFilter, cursor: Option<&Cursor>, now: TimestampUs) -> Self {
+    /// The first attempt at a page of `wanted` records that pass `filter`, at the instant `now`.
+    pub(super) fn first(
+        filter: &RecordFilter,
+        cursor: Option<&Cursor>,
+        now: TimestampUs,
+        wanted: usize,
+        lately: &Lately,
+    ) -> Self {
         // Of one machine or one event there are few records, and the store finds them where they are.
         if filter.machine_id.is_some() || filter.event_id.is_some() || filter.from_id.is_some() {
             return Self::All;
@@ -40,30 +53,38 @@ impl Reach {
             Some(Cursor::NewerThan(_)) => return Self::All,
         };
         let top = filter.received_before.map_or(begin, |before| begin.min(before));
-        Self::Near { top, span_us: FIRST_SPAN_US }
+        let likely = lately.span_us(wanted).filter(|_| is_of_all(filter)).map(|us| us.saturating_mul(FIRST_MARGIN));
+        let span_us = likely.map_or(FIRST_SPAN_US, |us| us.clamp(FIRST_SPAN_MIN_US, FIRST_SPAN_US));
+        Self::Near { top, span_us: span_us.saturating_add(lately.silence_us(top)), is_first: true }
     }
 
     /// The attempt after one that found `rows` records of the `wanted` ones.
     pub(super) fn farther(self, rows: usize, wanted: usize) -> Self {
-        let Self::Near { top, span_us } = self else { return Self::All };
+        let Self::Near { top, span_us, is_first: true } = self else { return Self::All };
         let (Ok(rows), Ok(wanted)) = (i64::try_from(rows), i64::try_from(wanted)) else { return Self::All };
-        if rows == 0 || span_us != FIRST_SPAN_US {
-            return Self::All;
+        if rows == 0 {
+            let is_short = span_us < FIRST_SPAN_US;
+            return if is_short { Self::Near { top, span_us: FIRST_SPAN_US, is_first: true } } else { Self::All };
         }
         let span_us = span_us.saturating_mul(MARGIN).saturating_mul(wanted) / rows;
-        if span_us > SPAN_MAX_US { Self::All } else { Self::Near { top, span_us } }
+        if span_us > SPAN_MAX_US { Self::All } else { Self::Near { top, span_us, is_first: false } }
     }
 
     /// As a condition; `None` when it leaves nothing out.
     pub(super) fn predicate(self) -> Option<Expr> {
         match self {
-            Self::Near { top, span_us } => {
+            Self::Near { top, span_us, .. } => {
                 let floor = RecordId::first_at(TimestampUs(top.0.saturating_sub(span_us)));
                 Some(col("id").gt_eq(lit(floor.0)))
             }
             Self::All => None,
         }
     }
+}
+
+/// Whether all records pass the filter but those of other times.
+pub(super) fn is_of_all(filter: &RecordFilter) -> bool {
+    RecordFilter { received_from: None, received_before: None, ..filter.clone() }.is_empty()
 }
 
 #[cfg(test)]
@@ -73,34 +94,74 @@ mod tests {
     const NOW: TimestampUs = TimestampUs(1_800_000_000_000_000);
 
     fn first(cursor: Option<&Cursor>) -> Reach {
-        Reach::first(&RecordFilter::default(), cursor, NOW)
+        asked(&RecordFilter::default(), cursor, 0)
+    }
+
+    /// The first attempt at 100 records after a page of all whose records were so far apart, until now; 0 without one.
+    fn asked(filter: &RecordFilter, cursor: Option<&Cursor>, apart_us: i64) -> Reach {
+        let lately = Lately::default();
+        if apart_us > 0 {
+            lately.note(2, TimestampUs(NOW.0.saturating_sub(apart_us.saturating_mul(2))), NOW);
+        }
+        Reach::first(filter, cursor, NOW, 100, &lately)
+    }
+
+    fn near(top: TimestampUs, span_us: i64) -> Reach {
+        Reach::Near { top, span_us, is_first: true }
     }
 
     #[test]
     fn it_begins_where_the_page_does() {
-        assert_eq!(first(None), Reach::Near { top: NOW, span_us: FIRST_SPAN_US });
+        assert_eq!(first(None), near(NOW, FIRST_SPAN_US));
         let hour_ago = TimestampUs(NOW.0 - US_PER_HOUR);
         let older = Cursor::OlderThan(RecordId::first_at(hour_ago));
-        assert_eq!(first(Some(&older)), Reach::Near { top: hour_ago, span_us: FIRST_SPAN_US });
+        assert_eq!(first(Some(&older)), near(hour_ago, FIRST_SPAN_US));
         let before = RecordFilter { received_before: Some(hour_ago), ..RecordFilter::default() };
-        assert_eq!(Reach::first(&before, None, NOW), Reach::Near { top: hour_ago, span_us: FIRST_SPAN_US });
+        assert_eq!(asked(&before, None, 0), near(hour_ago, FIRST_SPAN_US));
+    }
+
+    #[test]
+    fn the_last_page_of_all_records_says_how_far_the_next_one_looks() {
+        let any = RecordFilter::default();
+        let spans = [1, 75_000, 75_001, 1_000_000, 4_500_000, 1 << 40].map(|apart_us| asked(&any, None, apart_us));
+        let expected = [60_000_000, 60_000_000, 60_000_800, 800_000_000, US_PER_HOUR, US_PER_HOUR];
+        assert_eq!(spans, expected.map(|span_us| near(NOW, span_us)));
+        let of_some = RecordFilter { severities: vec![1], ..RecordFilter::default() };
+        assert_eq!(asked(&of_some, None, 1), near(NOW, FIRST_SPAN_US), "who knows how many there are of these");
+        let of_a_week = RecordFilter { received_from: Some(TimestampUs(0)), ..RecordFilter::default() };
+        assert_eq!(asked(&of_a_week, None, 1), near(NOW, FIRST_SPAN_MIN_US));
+    }
+
+    #[test]
+    fn a_silence_is_no_part_of_the_page() {
+        let lately = Lately::default();
+        let ended = TimestampUs(NOW.0 - 5 * US_PER_HOUR);
+        lately.note(100, TimestampUs(ended.0 - 100 * US_PER_S), ended);
+        let of_all = Reach::first(&RecordFilter::default(), None, NOW, 100, &lately);
+        assert_eq!(of_all, near(NOW, 5 * US_PER_HOUR + 800 * US_PER_S));
+        let of_some = RecordFilter { severities: vec![1], ..RecordFilter::default() };
+        assert_eq!(Reach::first(&of_some, None, NOW, 100, &lately), near(NOW, 6 * US_PER_HOUR));
+        let older = Cursor::OlderThan(RecordId::first_at(TimestampUs(ended.0 - US_PER_HOUR)));
+        let next = Reach::first(&of_some, Some(&older), NOW, 100, &lately);
+        assert_eq!(next, near(TimestampUs(ended.0 - US_PER_HOUR), FIRST_SPAN_US));
     }
 
     #[test]
     fn what_is_rare_or_goes_upwards_is_asked_of_all() {
         assert_eq!(first(Some(&Cursor::NewerThan(RecordId(1)))), Reach::All);
         let one = RecordFilter { machine_id: Some("a".to_owned()), ..RecordFilter::default() };
-        assert_eq!(Reach::first(&one, None, NOW), Reach::All);
+        assert_eq!(asked(&one, None, 0), Reach::All);
         assert_eq!(Reach::All.predicate(), None);
     }
 
     #[test]
     fn the_second_attempt_is_as_far_as_the_first_was_dense_and_the_third_is_all() {
         let second = first(None).farther(10, 100);
-        assert_eq!(second, Reach::Near { top: NOW, span_us: 30 * FIRST_SPAN_US });
+        assert_eq!(second, Reach::Near { top: NOW, span_us: 30 * FIRST_SPAN_US, is_first: false });
         assert_eq!(second.farther(90, 100), Reach::All);
         assert_eq!(first(None).farther(0, 100), Reach::All);
         assert_eq!(first(None).farther(1, 100), Reach::All, "more than a week");
+        assert_eq!(near(NOW, FIRST_SPAN_MIN_US).farther(0, 100), first(None), "a minute of silence says little");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use arrow::datatypes::Int64Type;
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{col, lit};
+use futures::FutureExt as _;
 use telemetrics_schema::answer::{Fields, Key};
 use telemetrics_schema::batch::from_batch;
 use telemetrics_schema::columns::{COLUMNS, record_schema};
@@ -17,7 +18,7 @@ use telemetrics_schema::{Record, RecordId, TimestampUs};
 
 use super::cursor::CYCLE;
 pub use super::cursor::{Cursor, Seen};
-use super::near::Reach;
+use super::near::{Reach, is_of_all};
 use super::source;
 use crate::error::Error;
 use crate::filter::RecordFilter;
@@ -82,12 +83,17 @@ pub async fn listing(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<Listing, Error> {
-    let (mut held, has_more) = read_page(view, filter, request, fields).await?;
-    let last = held.batches.last().map(last_id).transpose()?;
-    let next = match (last, &request.cursor) {
-        // The page that led here is older.
-        (Some(last), Some(Cursor::NewerThan(_))) => Some(remaining(view, request, last).await?),
-        (Some(last), _) if has_more => Some(remaining(view, request, last).await?),
+    let ((mut held, has_more), early) =
+        tokio::try_join!(read_page(view, filter, request, fields), seen_early(view, filter, request))?;
+    let next = match held.batches.last().map(last_id).transpose()? {
+        // The page that led to one upwards is older.
+        Some(older_than) if has_more || is_upwards(request) => {
+            let seen = match early {
+                Some(seen) if has_all(&seen, &held.batches)? => seen,
+                _ => seen(view, request).await?,
+            };
+            Some(Cursor::Remaining { older_than, seen })
+        }
         _ => None,
     };
     let columns = columns_of(fields);
@@ -135,13 +141,11 @@ async fn read_page(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<(Held, bool), Error> {
-    let mut reach = Reach::first(filter, request.cursor.as_ref(), view.now());
+    let mut reach = first_reach(view, filter, request);
     let mut held = loop {
         let plan = plan_within(view, filter, request, fields, reach)?;
-        let held = {
-            let _turn = view.turn().await?;
-            Held::read(plan, view.memory()).await?
-        };
+        let memory = view.memory();
+        let held = view.in_turn(|| Held::read(plan.clone(), Arc::clone(memory)).boxed()).await?;
         let rows: usize = held.batches.iter().map(RecordBatch::num_rows).sum();
         if rows > request.limit || reach == Reach::All {
             break held;
@@ -151,8 +155,24 @@ async fn read_page(
     let has_more = cut(&mut held.batches, request.limit);
     if is_upwards(request) {
         reverse(&mut held.batches)?;
+    } else if is_of_all(filter) {
+        note_lately(view, &held.batches)?;
     }
     Ok((held, has_more))
+}
+
+fn first_reach(view: &View, filter: &RecordFilter, request: &PageRequest) -> Reach {
+    Reach::first(filter, request.cursor.as_ref(), view.now(), request.limit + 1, view.lately())
+}
+
+/// Remembers what a page of all records shows of the newest ones.
+fn note_lately(view: &View, batches: &[RecordBatch]) -> Result<(), Error> {
+    if let (Some(first), Some(last)) = (batches.first(), batches.last()) {
+        let records = batches.iter().map(RecordBatch::num_rows).sum();
+        let newest = ids(first)?.values().first().map_or(RecordId(0), |id| RecordId(*id));
+        view.lately().note(records, last_id(last)?.given_out_at(), newest.given_out_at());
+    }
+    Ok(())
 }
 
 fn is_upwards(request: &PageRequest) -> bool {
@@ -184,7 +204,7 @@ pub fn near_page_plan(
     request: &PageRequest,
     fields: Fields,
 ) -> Result<DataFrame, Error> {
-    plan_within(view, filter, request, fields, Reach::first(filter, request.cursor.as_ref(), view.now()))
+    plan_within(view, filter, request, fields, first_reach(view, filter, request))
 }
 
 fn plan_within(
@@ -239,13 +259,31 @@ fn ids(batch: &RecordBatch) -> Result<&Int64Array, Error> {
     ids.ok_or_else(|| Error::Internal("records without identifiers".to_owned()))
 }
 
-/// What is left behind the record `last` of what there was at the first page, which is now when it is not known.
-async fn remaining(view: &View, request: &PageRequest, last: RecordId) -> Result<Cursor, Error> {
-    let seen = match &request.cursor {
-        Some(Cursor::Remaining { seen, .. }) => seen.clone(),
-        _ => seen_now(view).await?,
-    };
-    Ok(Cursor::Remaining { older_than: last, seen })
+/// What there was at the first page, which is now when it is not known.
+async fn seen(view: &View, request: &PageRequest) -> Result<Seen, Error> {
+    match &request.cursor {
+        Some(Cursor::Remaining { seen, .. }) => Ok(seen.clone()),
+        _ => seen_now(view).await,
+    }
+}
+
+/// The same for a page that is likely to have a next one, asked for while the page is read.
+async fn seen_early(view: &View, filter: &RecordFilter, request: &PageRequest) -> Result<Option<Seen>, Error> {
+    match first_reach(view, filter, request) {
+        Reach::Near { .. } => seen(view, request).await.map(Some),
+        Reach::All => Ok(None),
+    }
+}
+
+/// Whether all rows were there: a server that takes records may show some that came between two questions, and then what
+/// came with them would be on no page.
+fn has_all(seen: &Seen, batches: &[RecordBatch]) -> Result<bool, Error> {
+    for batch in batches {
+        if !ids(batch)?.values().iter().all(|id| seen.has(RecordId(*id))) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The last identifier of each collector that is heard of.

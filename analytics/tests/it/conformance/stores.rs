@@ -110,11 +110,11 @@ impl Stores {
         asked
     }
 
-    /// The embedded store at [`corpus::NOW`], whose questions have so much memory.
-    pub(super) fn embedded_within(&self, memory_bytes: usize) -> View {
+    /// The embedded store at [`corpus::NOW`], whose questions have these limits.
+    pub(super) fn embedded_within(&self, limits: Limits) -> View {
         self.runtime.block_on(async {
             let reader = embedded_reader(&self.table, self.recent.clone()).await;
-            let analytics = Analytics::embedded(reader, Limits { memory_bytes, retention: RetentionPolicy::off() });
+            let analytics = Analytics::embedded(reader, limits);
             analytics.expect("analytics").at(corpus::NOW).await.expect("a view")
         })
     }

@@ -20,7 +20,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use telemetrics_schema::TimestampUs;
 use telemetrics_schema::columns::{COLUMNS, RECORDS};
-use telemetrics_schema::retention::{PolicyInForce, RetentionPolicy};
+use telemetrics_schema::retention::{Matcher, PolicyInForce, RetentionPolicy, RetentionRule};
 use telemetrics_schema::rollups::{Rollup, STACK_ID};
 use tokio::sync::{AcquireError, Semaphore};
 
@@ -287,10 +287,11 @@ impl View {
         &self.state.runtime_env().memory_pool
     }
 
-    /// Whether the store knows how many records there are of a time without reading them: a server keeps that of each part,
-    /// and a policy that looks at nothing else leaves it so.
-    pub(crate) fn knows_parts_by_time(&self) -> bool {
-        matches!(self.content, Content::ClickHouse { .. }) && self.policy.rules.is_empty()
+    /// Whether the store knows how many records there are of a class and a time, or reads next to nothing to know it: a
+    /// server sorts by both, and a policy that looks at nothing else leaves it so.
+    pub(crate) fn finds_classes_and_times(&self) -> bool {
+        let is_of_class = |rule: &RetentionRule| matches!(rule.matcher, Matcher::Classification(_));
+        matches!(self.content, Content::ClickHouse { .. }) && self.policy.rules.iter().all(is_of_class)
     }
 
     /// The policy by which records are seen.

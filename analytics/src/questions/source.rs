@@ -51,10 +51,16 @@ pub(super) fn counted(view: &View, filter: &RecordFilter, keys: &[&str], grain: 
 
 /// The records that pass `filter`, ready to be counted, and nothing else.
 pub(super) fn all_counted(view: &View, filter: &RecordFilter) -> Result<Source, Error> {
-    let rest = RecordFilter { received_from: None, received_before: None, ..filter.clone() };
-    // A server knows how many records a part has that a window takes whole; to look for the projection to read takes it
-    // longer than to read the others.
-    if rest.is_empty() && view.knows_parts_by_time() {
+    let rest = RecordFilter {
+        classification: None,
+        not_classification: None,
+        received_from: None,
+        received_before: None,
+        ..filter.clone()
+    };
+    // A server knows how many records a part has that a time takes whole, and finds those of a class where it sorts them;
+    // to look for the projection to read takes it longer than to read the others.
+    if rest.is_empty() && view.finds_classes_and_times() {
         return of_records(view, filter);
     }
     counted(view, filter, &[], Grain::Day)

@@ -31,6 +31,11 @@ impl Lately {
         if newest_us > 0 { instant.0.saturating_sub(newest_us).max(0) } else { 0 }
     }
 
+    /// How many records come in so many microseconds, where they come as they did.
+    pub(crate) fn records_in(&self, span_us: i64) -> i64 {
+        span_us.checked_div(self.apart_us.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
     /// How long so many records took, in microseconds; `None` when nobody has looked yet.
     pub(crate) fn span_us(&self, records: usize) -> Option<i64> {
         let apart_us = self.apart_us.load(Ordering::Relaxed);
@@ -47,11 +52,11 @@ mod tests {
     fn a_page_says_how_long_records_take() {
         let (lately, from) = (Lately::default(), TimestampUs(1_000_000));
         lately.note(1, from, from);
-        assert_eq!(lately.span_us(1), None, "one record is no distance");
+        assert_eq!((lately.span_us(1), lately.records_in(7)), (None, 0), "one record is no distance");
         lately.note(2, from, from);
         assert_eq!(lately.span_us(1_000), Some(1_000), "they came at once");
         lately.note(100, from, TimestampUs(from.0 + 1_000_000));
-        assert_eq!(lately.span_us(10), Some(100_000));
+        assert_eq!((lately.span_us(10), lately.records_in(100_000)), (Some(100_000), 10));
         lately.note(2, from, TimestampUs(0));
         assert_eq!(lately.span_us(1), Some(1), "a clock that was put back");
         assert_eq!(lately.span_us(usize::MAX), Some(i64::MAX));

@@ -2,9 +2,9 @@
 //!
 //! A store has to look at an identifier of every record to know which are the newest ones, whatever it prunes. Identifiers
 //! grow with time: when a short time holds a whole page, nothing older belongs on it. How short, the last page of all
-//! records tells; without one, and for pages of some records, it is an hour. Where nothing came lately, it is so much longer.
-//! When it holds too few, it has said how long a
-//! time should; and when that is wrong too, all records are asked.
+//! records tells; without one, and for pages of some records, it is an hour. Where nothing came since somebody looked, it
+//! is so much longer. When it holds too few, it has said how long a time should; and when that is wrong too, all records
+//! are asked.
 
 use datafusion::logical_expr::{Expr, col, lit};
 use telemetrics_schema::time::{US_PER_DAY, US_PER_HOUR, US_PER_S};
@@ -22,8 +22,11 @@ const FIRST_SPAN_MIN_US: i64 = 60 * US_PER_S;
 const SPAN_MAX_US: i64 = 7 * US_PER_DAY;
 /// The second attempt looks so many times as far back as the first one found records for: they do not come evenly.
 const MARGIN: i64 = 3;
-/// The first one looks so many times as far back as the last page reached: it is hours or pages from there.
+/// The first one looks so many times as far back as the last page reached: it was of another moment.
 const FIRST_MARGIN: i64 = 8;
+/// The time since somebody looked is taken for a silence as long as it would have no more records than this without one:
+/// a page that looks among so many is slow, and no more.
+const SILENCE_RECORDS_MAX: i64 = 100_000;
 
 /// The identifiers that an attempt looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +58,20 @@ impl Reach {
         let top = filter.received_before.map_or(begin, |before| begin.min(before));
         let likely = lately.span_us(wanted).filter(|_| is_of_all(filter)).map(|us| us.saturating_mul(FIRST_MARGIN));
         let span_us = likely.map_or(FIRST_SPAN_US, |us| us.clamp(FIRST_SPAN_MIN_US, FIRST_SPAN_US));
-        Self::Near { top, span_us: span_us.saturating_add(lately.silence_us(top)), is_first: true }
+        let silence_us = lately.silence_us(top);
+        let is_likely = lately.records_in(silence_us) <= SILENCE_RECORDS_MAX;
+        let span_us = if is_likely { span_us.saturating_add(silence_us) } else { span_us };
+        Self::Near { top, span_us, is_first: true }
     }
 
     /// The attempt after one that found `rows` records of the `wanted` ones.
-    pub(super) fn farther(self, rows: usize, wanted: usize) -> Self {
+    pub(super) fn farther(self, rows: usize, wanted: usize, lately: &Lately) -> Self {
         let Self::Near { top, span_us, is_first: true } = self else { return Self::All };
         let (Ok(rows), Ok(wanted)) = (i64::try_from(rows), i64::try_from(wanted)) else { return Self::All };
         if rows == 0 {
-            let is_short = span_us < FIRST_SPAN_US;
-            return if is_short { Self::Near { top, span_us: FIRST_SPAN_US, is_first: true } } else { Self::All };
+            // So there was a silence, however unlikely.
+            let wide_us = FIRST_SPAN_US.saturating_add(lately.silence_us(top));
+            return if span_us < wide_us { Self::Near { top, span_us: wide_us, is_first: true } } else { Self::All };
         }
         let span_us = span_us.saturating_mul(MARGIN).saturating_mul(wanted) / rows;
         if span_us > SPAN_MAX_US { Self::All } else { Self::Near { top, span_us, is_first: false } }
@@ -141,6 +148,13 @@ mod tests {
         assert_eq!(of_all, near(NOW, 5 * US_PER_HOUR + 800 * US_PER_S));
         let of_some = RecordFilter { severities: vec![1], ..RecordFilter::default() };
         assert_eq!(Reach::first(&of_some, None, NOW, 100, &lately), near(NOW, 6 * US_PER_HOUR));
+        let later = |hours: i64| TimestampUs(ended.0 + hours * US_PER_HOUR);
+        let of_all = |now| Reach::first(&RecordFilter::default(), None, now, 100, &lately);
+        assert_eq!(of_all(later(27)), near(later(27), 27 * US_PER_HOUR + 800 * US_PER_S));
+        let unlikely = of_all(later(28));
+        assert_eq!(unlikely, near(later(28), 800 * US_PER_S), "100,800 records would have come");
+        let wide = near(later(28), 29 * US_PER_HOUR);
+        assert_eq!((unlikely.farther(0, 100, &lately), wide.farther(0, 100, &lately)), (wide, Reach::All));
         let older = Cursor::OlderThan(RecordId::first_at(TimestampUs(ended.0 - US_PER_HOUR)));
         let next = Reach::first(&of_some, Some(&older), NOW, 100, &lately);
         assert_eq!(next, near(TimestampUs(ended.0 - US_PER_HOUR), FIRST_SPAN_US));
@@ -156,12 +170,13 @@ mod tests {
 
     #[test]
     fn the_second_attempt_is_as_far_as_the_first_was_dense_and_the_third_is_all() {
-        let second = first(None).farther(10, 100);
+        let none = Lately::default();
+        let second = first(None).farther(10, 100, &none);
         assert_eq!(second, Reach::Near { top: NOW, span_us: 30 * FIRST_SPAN_US, is_first: false });
-        assert_eq!(second.farther(90, 100), Reach::All);
-        assert_eq!(first(None).farther(0, 100), Reach::All);
-        assert_eq!(first(None).farther(1, 100), Reach::All, "more than a week");
-        assert_eq!(near(NOW, FIRST_SPAN_MIN_US).farther(0, 100), first(None), "a minute of silence says little");
+        assert_eq!(second.farther(90, 100, &none), Reach::All);
+        assert_eq!(first(None).farther(0, 100, &none), Reach::All);
+        assert_eq!(first(None).farther(1, 100, &none), Reach::All, "more than a week");
+        assert_eq!(near(NOW, FIRST_SPAN_MIN_US).farther(0, 100, &none), first(None), "a silent minute says little");
     }
 
     #[test]

@@ -150,7 +150,7 @@ async fn read_page(
         if rows > request.limit || reach == Reach::All {
             break held;
         }
-        reach = reach.farther(rows, request.limit + 1);
+        reach = reach.farther(rows, request.limit + 1, view.lately());
     };
     let has_more = cut(&mut held.batches, request.limit);
     if is_upwards(request) {

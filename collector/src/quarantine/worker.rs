@@ -107,7 +107,6 @@ impl<D: Disk> Worker<D> {
                 Job::Keep(draft) => next = self.keep_group(draft, &mut jobs),
                 job => self.process(job),
             }
-            self.tell();
             if next.is_none() {
                 next = jobs.blocking_recv();
             }
@@ -152,12 +151,13 @@ impl<D: Disk> Worker<D> {
         let begin = self.shelf.savepoint();
         let staged: Vec<_> = group.into_iter().map(|draft| self.stage(draft, &ready)).collect();
         let outcome = self.shelf.commit(sync, begin);
-        for Staged { kind, kept, reply, .. } in staged {
-            self.answer_kept(kind, kept.and_then(|kept| outcome.clone().map(|()| kept)), reply);
-        }
-        if let Err(error) = ready.and(outcome) {
+        if let Err(error) = ready.and(outcome.clone()) {
             self.gauges.failures.fetch_add(1, Relaxed);
             tracing::warn!(%error, "entries could not be kept");
+        }
+        self.tell();
+        for Staged { kind, kept, reply, .. } in staged {
+            self.answer_kept(kind, kept.and_then(|kept| outcome.clone().map(|()| kept)), reply);
         }
     }
 
@@ -238,6 +238,7 @@ impl<D: Disk> Worker<D> {
         if let Err(error) = self.shelf.tidy(self.clock.now()) {
             tracing::warn!(%error, "the quarantine could not be tidied");
         }
+        self.tell();
     }
 
     fn change<T>(&mut self, reply: Reply<T>, step: impl FnOnce(&mut Shelf<D>) -> Result<T, QuarantineFault>) {
@@ -247,6 +248,7 @@ impl<D: Disk> Worker<D> {
             self.shelf.commit(true, begin)?;
             Ok(value)
         });
+        self.tell();
         // Who stopped waiting does not want the answer.
         let _ = reply.send(outcome);
     }
@@ -263,6 +265,7 @@ impl<D: Disk> Worker<D> {
         outcome
     }
 
+    /// Said before anybody is answered: who was finds himself in the numbers.
     fn tell(&self) {
         for kind in Kind::ALL {
             let Sum { entries, bytes } = self.shelf.sum(kind);

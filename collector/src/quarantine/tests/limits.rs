@@ -49,6 +49,20 @@ fn evidence_makes_room_for_what_is_owed_and_never_the_other_way_round() {
 }
 
 #[test]
+fn who_is_answered_is_in_the_numbers() {
+    let (mut open, _, clock) = with(&QuarantineSettings { entries: 2, ..small() });
+    let kept = open.keep_one(Kind::Owed, "owed").expect("kept");
+    assert_eq!(open.stats().owed.entries, 1);
+    open.discard(kept.id).expect("discarded");
+    assert_eq!(open.stats().owed.entries, 0);
+    open.keep_one(Kind::Evidence, "evidence").expect("kept");
+    assert_eq!(open.stats().evidence.entries, 1);
+    clock.turn_by_us(1 << 50);
+    assert!(bodies(&mut open).is_empty());
+    assert_eq!(open.stats().evidence.entries, 0);
+}
+
+#[test]
 fn half_the_quota_is_for_entries_and_the_files_stay_below_it() {
     let (mut open, disk, clock) = with(&QuarantineSettings { entries: 1_000, ..small() });
     let body = |at: usize| format!("{at:06}{}", "x".repeat(10_000));

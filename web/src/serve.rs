@@ -114,7 +114,7 @@ impl Server {
         }
         let mut questions = None;
         if role.answers() {
-            let analytics = Arc::new(open_analytics(config, recent).await?.following(retention.policy.clone()));
+            let analytics = Arc::new(open_analytics(config, role, recent).await?.following(retention.policy.clone()));
             let acknowledged = collecting.as_ref().map(|collecting| acknowledged(config, &collecting.state));
             let datasets = datasets(config, &analytics, collecting.as_ref());
             let curation = open_curation(config, &clock)?;
@@ -355,8 +355,9 @@ pub(crate) fn rate_limits(config: &Config) -> RateLimits {
     }))
 }
 
-async fn open_analytics(config: &Config, recent: Recent) -> Result<Analytics, StartError> {
-    let spill_dir = Some(empty_spill_dir(&DataDir::new(&config.data_dir))?);
+async fn open_analytics(config: &Config, role: Role, recent: Recent) -> Result<Analytics, StartError> {
+    // Who does not collect has no directory of its own.
+    let spill_dir = role.collects().then(|| empty_spill_dir(&DataDir::new(&config.data_dir))).transpose()?;
     let limits = Limits { retention: config.retention.clone(), spill_dir, ..Limits::default() };
     Ok(match config.store.clickhouse() {
         None => {

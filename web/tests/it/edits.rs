@@ -20,6 +20,8 @@ const RECORDS: u64 = 1_500;
 /// So few that a page has room for all groups that an edit moves.
 const STACKS: u32 = 40;
 const EDITS: usize = 8;
+/// What pages show of the name of a function, in characters.
+const FUNCTION_CHARS_SHOWN: usize = 90;
 /// What users read of crashes; after an undo all of it is as before.
 const ANSWERS: [&str; 4] = [
     "/api/crashes?limit=1000&hidden=show",
@@ -28,7 +30,7 @@ const ANSWERS: [&str; 4] = [
     "/api/regressions",
 ];
 
-/// Records and machines of each guilty.
+/// Records and machines of each guilty, which has the name that pages show.
 type Groups = BTreeMap<(String, String), (u64, u64)>;
 
 #[test]
@@ -98,9 +100,19 @@ fn text(row: &Value, name: &str) -> String {
 
 fn groups(server: &Server) -> Groups {
     let number = |row: &Value, name: &str| row[name].as_u64().expect("a number");
-    let group =
-        |row: &Value| ((text(row, "function"), text(row, "module")), (number(row, "records"), number(row, "machines")));
-    rows(server).iter().map(group).collect()
+    let name = |row: &Value| (shown(&text(row, "function")), text(row, "module"));
+    let group = |row: &Value| (name(row), (number(row, "records"), number(row, "machines")));
+    let rows = rows(server);
+    let groups: Groups = rows.iter().map(group).collect();
+    assert_eq!(groups.len(), rows.len(), "no two groups look alike");
+    groups
+}
+
+fn shown(function: &str) -> String {
+    match function.char_indices().nth(FUNCTION_CHARS_SHOWN) {
+        Some((end, _)) => format!("{}…", &function[..end]),
+        None => function.to_owned(),
+    }
 }
 
 /// The address of the preview of an edit: up to three frames of one guilty's stacks, or a filter that holds.

@@ -112,7 +112,8 @@ fn properties() -> Result<WriterProperties, StoreError> {
         properties.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::Chunk)
     };
     let properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_2_0)
+        // The encoders of the second version hold 2 MiB for each column of texts, also for the few rows of one batch.
+        .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
         // A small file is mostly statistics; these two are what rows are chosen by.
         .set_statistics_enabled(EnabledStatistics::None)

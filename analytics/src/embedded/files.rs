@@ -72,8 +72,8 @@ impl DataFile {
         }
     }
 
-    /// Adds the file to the sizes of its day, which stands in its path. The number of the last change of rows is that of the
-    /// whole table.
+    /// Adds the file, and its rollup file, to the sizes of its day, which stands in its path. The number of the last change
+    /// of rows is that of the whole table.
     pub(super) fn count_into(&self, sizes: &mut DaySizes, changes: u64) {
         let prefix = format!("{PARTITION}=");
         let day = self.object.location.parts().find_map(|part| {
@@ -81,7 +81,8 @@ impl DataFile {
             i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
         });
         if let (Some(day), Some(rows)) = (day, self.statistics.num_rows.get_value()) {
-            sizes.add(day, *rows as u64, self.object.size);
+            let bytes = self.object.size + self.rollups().map_or(0, |file| file.size);
+            sizes.add(day, *rows as u64, bytes);
             sizes.changed(day, changes);
         }
     }

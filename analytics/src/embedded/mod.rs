@@ -86,7 +86,7 @@ impl EmbeddedReader {
         Ok(Snapshot { files: version.files.clone(), recent, held: Arc::clone(&self.held) })
     }
 
-    /// What the files of the newest version take, by day. What is in memory takes nothing yet.
+    /// What the files of the newest version take, by day, with their rollup files. What is in memory takes nothing yet.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the log cannot be read.

@@ -39,9 +39,11 @@ processor free for pages, merges and bad hours.
 ";
 const OF_DISK: &str = "\
 Bytes a record are measured on the fixed corpus (a fifth are crashes of 1,275 bytes; the mean payload has 391 bytes),
-after merging. The rest is extrapolated: each file is compressed by itself, so bytes a record do not depend on how many
-there are. *35 days* is what 1,000 records a second leave under the shipped policy. The journal comes on top, at most
-`journal.quota_bytes`, and what a merge writes before it deletes what it read.
+after merging, with the counts that pages are answered from. The rest is extrapolated: each file is compressed by itself,
+so bytes a record do not grow with how many there are. Those of the counts become less: a day of a machine takes the same
+with one record as with a hundred, and here it has one or two. *35 days* is what 1,000 records a second leave under the
+shipped policy. The journal comes on top, at most `journal.quota_bytes`, and what a merge writes before it deletes what it
+read.
 ";
 const OF_QUESTIONS: &str = "\
 Times and growth are measured, on an idle machine. Beyond what was measured, what grew with the records goes on as it

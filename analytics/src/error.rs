@@ -4,6 +4,7 @@ use std::io;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use parquet::errors::ParquetError;
 
 use crate::clickhouse::ClickHouseError;
 
@@ -36,6 +37,10 @@ impl From<DataFusionError> for Error {
                 Self::Unavailable(text)
             }
             DataFusionError::ArrowError(error, _) if matches!(**error, ArrowError::IoError(..)) => {
+                Self::Unavailable(text)
+            }
+            // What a file's system says, or that it is not there.
+            DataFusionError::ParquetError(error) if matches!(**error, ParquetError::External(_)) => {
                 Self::Unavailable(text)
             }
             _ => Self::Internal(text),

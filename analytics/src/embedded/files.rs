@@ -25,6 +25,7 @@ use crate::sizes::DaySizes;
 
 /// One Parquet file of the table.
 pub(super) struct DataFile {
+    pub(super) path: PathBuf,
     pub(super) object: ObjectMeta,
     pub(super) statistics: Arc<Statistics>,
     /// Between which buckets the rows of its rollup file are.
@@ -44,6 +45,7 @@ impl DataFile {
     ) -> Result<Self, Error> {
         let statistics = statistics(json, &record_schema());
         Ok(Self {
+            path: directory.join(path),
             object: object(&directory.join(path), modified, size)?,
             rollup_bounds: Arc::new(rollup_bounds(&statistics)),
             statistics: Arc::new(statistics),

@@ -6,6 +6,7 @@
 
 mod files;
 mod held_rollups;
+mod machine_filters;
 mod older_files;
 mod rollup_files;
 mod scan;
@@ -29,6 +30,7 @@ use crate::error::Error;
 use crate::sizes::DaySizes;
 use files::DataFile;
 use held_rollups::HeldRollups;
+use machine_filters::MachineFilters;
 
 pub(crate) use snapshot::Snapshot;
 
@@ -39,6 +41,7 @@ pub struct EmbeddedReader {
     progress: String,
     current: Mutex<Current>,
     held: Arc<HeldRollups>,
+    machines: Arc<MachineFilters>,
 }
 
 struct Current {
@@ -72,7 +75,7 @@ impl EmbeddedReader {
         let progress = progress_name(collector);
         let version = Arc::new(load(&table, &directory_url, &progress).await?);
         let current = Mutex::new(Current { table, version });
-        Ok(Self { directory: directory_url, recent, progress, current, held: Arc::default() })
+        Ok(Self { directory: directory_url, recent, progress, current, held: Arc::default(), machines: Arc::default() })
     }
 
     /// Everything that is acknowledged now; it does not change any more.
@@ -83,7 +86,12 @@ impl EmbeddedReader {
         let recent = self.recent.snapshot()?;
         let version = self.newest_version().await?;
         let recent = above(recent, version.delivered)?;
-        Ok(Snapshot { files: version.files.clone(), recent, held: Arc::clone(&self.held) })
+        Ok(Snapshot {
+            files: version.files.clone(),
+            recent,
+            held: Arc::clone(&self.held),
+            machines: Arc::clone(&self.machines),
+        })
     }
 
     /// What the files of the newest version take, by day, with their rollup files. What is in memory takes nothing yet.
@@ -123,6 +131,7 @@ impl EmbeddedReader {
     async fn try_update(&self, current: &mut Current) -> Result<(), Error> {
         current.table.update_state().await?;
         current.version = Arc::new(load(&current.table, &self.directory, &self.progress).await?);
+        self.machines.keep(current.version.files.iter().map(|file| file.path.as_path()));
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use telemetrics_schema::rollups::{FILE_BUCKET, FILE_ROLLUP, Rollup};
 
 use super::files::DataFile;
 use super::held_rollups::{HeldRollups, Wanted};
+use super::machine_filters::MachineFilters;
 use super::rollup_files::{HeldRollup, RollupFiles};
 use super::table::SnapshotTable;
 use crate::rollup::Parts;
@@ -24,12 +25,17 @@ pub(crate) struct Snapshot {
     pub(super) files: Vec<Arc<DataFile>>,
     pub(super) recent: Vec<RecordBatch>,
     pub(super) held: Arc<HeldRollups>,
+    pub(super) machines: Arc<MachineFilters>,
 }
 
 impl Snapshot {
     /// All records.
     pub(crate) fn records(&self) -> Arc<dyn TableProvider> {
-        Arc::new(SnapshotTable::new(self.files.clone(), self.recent.clone()))
+        Arc::new(self.table(self.files.clone(), self.recent.clone()))
+    }
+
+    fn table(&self, files: Vec<Arc<DataFile>>, recent: Vec<RecordBatch>) -> SnapshotTable {
+        SnapshotTable { files, recent, machines: Arc::clone(&self.machines) }
     }
 
     /// The rows of a rollup: those of the rollup files, and the records for the rest.
@@ -46,7 +52,7 @@ impl Snapshot {
         };
         let levels = std::iter::successors(Some(rollup), |rollup| rollup.finer());
         let levels = levels.map(|level| Ok((level, rows(level, table(level), state)?))).collect::<Result<_>>()?;
-        let records = |files, recent| frame(RECORDS, Arc::new(SnapshotTable::new(files, recent)), state);
+        let records = |files, recent| frame(RECORDS, Arc::new(self.table(files, recent)), state);
         Ok(Parts {
             levels,
             last: last.and_then(|last| last.into_iter().max()),

@@ -16,18 +16,14 @@ use datafusion::physical_plan::union::UnionExec;
 use telemetrics_schema::columns::record_schema;
 
 use super::files::DataFile;
+use super::machine_filters::MachineFilters;
 use super::scan::{candidates, scan};
 
 /// See the module.
 pub(super) struct SnapshotTable {
-    files: Vec<Arc<DataFile>>,
-    recent: Vec<RecordBatch>,
-}
-
-impl SnapshotTable {
-    pub(super) fn new(files: Vec<Arc<DataFile>>, recent: Vec<RecordBatch>) -> Self {
-        Self { files, recent }
-    }
+    pub(super) files: Vec<Arc<DataFile>>,
+    pub(super) recent: Vec<RecordBatch>,
+    pub(super) machines: Arc<MachineFilters>,
 }
 
 fn partitioned(file: &DataFile) -> PartitionedFile {
@@ -66,6 +62,7 @@ impl TableProvider for SnapshotTable {
         let memory = MemorySourceConfig::try_new_exec(recent, record_schema(), projection.cloned())?;
         let statistics = |file: &DataFile| Arc::clone(&file.statistics);
         let files = candidates(&self.files, statistics, &record_schema(), state, filters)?;
+        let files = self.machines.candidates(files, filters).await?;
         let files = files.iter().map(|file| partitioned(file)).collect();
         match scan(files, &record_schema(), state, projection, limit)? {
             None => Ok(memory),

@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 
 use crate::maintenance::{HASTY, rewritten};
 use crate::rollup_questions;
-use crate::rollups::{check_view, policy, records, windows};
+use crate::rollups::{check_view, histories, policy, records, windows};
 use crate::servers::PROGRAM;
 
 /// Kills of one table.
@@ -129,9 +129,8 @@ fn kill_and_ask(runtime: &Runtime, seed: u64, windows: &[Window], kills_ms: &[u6
 #[test]
 fn questions_have_the_answers_of_the_records_whenever_the_process_died() {
     let (runtime, now) = (Runtime::new().expect("a runtime"), now());
-    let config = ProptestConfig { cases: 2, max_shrink_iters: 0, ..ProptestConfig::default() };
     let strategy = (any::<u64>(), windows(now), prop::collection::vec(0..KILL_WITHIN_MS, KILLS));
-    let outcome = TestRunner::new(config).run(&strategy, |(seed, windows, kills_ms)| {
+    let outcome = TestRunner::new(histories(1)).run(&strategy, |(seed, windows, kills_ms)| {
         kill_and_ask(&runtime, seed, &windows, &kills_ms);
         Ok(())
     });

@@ -34,6 +34,8 @@ const DAYS: i64 = 5;
 const RECORDS: u64 = 1_000;
 /// Most records of one file, before they are merged.
 const BATCH_RECORDS: usize = 90;
+/// Sets how many histories, chosen at random, each of the tests of rollups lives through.
+const HISTORIES_VARIABLE: &str = "TELEMETRICS_TEST_HISTORIES";
 
 struct Fixed;
 
@@ -41,6 +43,12 @@ impl Clock for Fixed {
     fn now(&self) -> TimestampUs {
         NOW
     }
+}
+
+/// Random histories, `default` where nobody wants another number: each takes the better part of a minute.
+pub(crate) fn histories(default: u32) -> ProptestConfig {
+    let cases = std::env::var(HISTORIES_VARIABLE).map_or(default, |text| text.parse().expect("a number of histories"));
+    ProptestConfig { cases, max_shrink_iters: 0, ..ProptestConfig::default() }
 }
 
 /// Records of the days before `now`, in the order of their reception.
@@ -218,7 +226,7 @@ async fn deliver_merge_and_ask(seed: u64, windows: &[Window]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 4, ..ProptestConfig::default() })]
+    #![proptest_config(histories(1))]
 
     #[test]
     fn rollups_give_what_the_records_give(seed in any::<u64>(), windows in windows(NOW)) {

@@ -29,7 +29,7 @@ use telemetrics_testkit::{ClickHouse, wait_until};
 use tokio::runtime::Runtime;
 
 use crate::rollup_questions;
-use crate::rollups::{check_view, policy, records, windows};
+use crate::rollups::{check_view, histories, policy, records, windows};
 
 /// Most records of one insert.
 const BATCH_RECORDS: usize = 150;
@@ -270,9 +270,8 @@ async fn check_sums(view: &View, stored: &[Arc<Record>], window: Window, what: &
 #[test]
 fn rollups_give_what_the_records_give_whatever_dies() {
     let (server, now, runtime) = (RefCell::new(ClickHouse::start()), now(), Runtime::new().expect("a runtime"));
-    let config = ProptestConfig { cases: 3, max_shrink_iters: 8, ..ProptestConfig::default() };
     let strategy = (any::<u64>(), windows(now), events());
-    let outcome = TestRunner::new(config).run(&strategy, |(seed, windows, events)| {
+    let outcome = TestRunner::new(histories(2)).run(&strategy, |(seed, windows, events)| {
         runtime.block_on(live_and_ask(&server, now, seed, &windows, &events));
         Ok(())
     });
